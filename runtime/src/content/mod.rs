@@ -1,0 +1,3 @@
+//! Content by digest: verified while it is written, never changed afterwards.
+
+pub mod digest;

@@ -1,0 +1,22 @@
+//! Images: names, manifests, configurations.
+
+pub mod config;
+
+use jiff::Timestamp;
+
+use crate::content::digest::Digest;
+
+/// One image of the store, ready to make containers from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Digest of the configuration blob.
+    pub id: Digest,
+    /// Every reference that points here, in Docker's familiar form (`busybox:latest`), sorted.
+    pub references: Vec<String>,
+    pub config: config::ImageConfig,
+    /// Chain ids of the layers, lowest first: the directories below `Roots::layers`.
+    pub layers: Vec<Digest>,
+    /// Bytes of all layers, unpacked.
+    pub size_bytes: u64,
+    pub created: Option<Timestamp>,
+}

@@ -1,0 +1,46 @@
+//! An embedded container runtime: images, containers, networks, volumes, builds.
+//!
+//! No daemon, no helper programs: every verb is a function on [`engine::Engine`], and
+//! each running container has one small monitor process (this binary, re-executed). It
+//! knows nothing of projects and services; labels pass through unread. It never prints
+//! and reads neither environment nor home directory: it is given its roots.
+//!
+//! **The order of the modules below is the architecture**: a module imports only from
+//! those above it (`tests/tidy.rs` holds everyone to it), and it is the order in which to
+//! read them.
+
+// Foundations
+pub mod cancel;
+pub mod error;
+
+// Data
+pub mod spec;
+
+// The kernel: the only unsafe code in the project
+pub mod sys;
+
+// Storage
+pub mod content;
+pub mod store;
+
+// Images
+pub mod image;
+pub mod layer;
+
+// What a container is
+pub mod container;
+
+// Pieces of a container
+pub mod cgroup;
+pub mod init;
+pub mod network;
+pub mod security;
+pub mod volume;
+
+// The keeper of one container
+pub mod monitor;
+
+// What callers use
+pub mod builder;
+pub mod engine;
+pub mod reexec;
