@@ -1,1 +1,28 @@
+//! Ketch: Docker Compose without Docker.
+//!
+//! One idea runs through it: **decide, then do.** Every hard thing is first a plain
+//! value that prints (a project, a plan), and then a short function that makes it so.
+//!
+//! **The order of the modules below is the architecture**: a module imports only from
+//! those above it (`tests/tidy.rs` holds everyone to it), and it is the order in which to
+//! read them. Modules under "Pure" touch no files, clock, environment or processes.
 
+// Foundations
+pub mod diag;
+pub mod units;
+
+// Pure
+pub mod graph;
+pub mod loader;
+pub mod lowering;
+pub mod model;
+pub mod planner;
+pub mod yaml;
+
+// Effects
+pub mod executor;
+pub mod ops;
+pub mod ui;
+
+// Faces
+pub mod cli;

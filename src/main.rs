@@ -1,1 +1,3 @@
+//! The `ketch` program: are we a monitor? else parse, run, exit.
+
 fn main() {}

@@ -1,0 +1,1 @@
+//! Pure: sizes, durations and ranges as Compose writes them.
