@@ -1,1 +1,189 @@
-//! To be written.
+//! One lock for each thing that several commands may change at once.
+//!
+//! flock(2) on a file of the volatile root: the kernel releases it when its holder dies.
+//! **The order of locking**, left to right; who holds one may only take one further right,
+//! and two of the same kind in the order of their names:
+//!
+//! project → networks → network → container → names → ports → images → volumes →
+//! build cache → events
+//!
+//! Readers take no lock: documents are replaced whole.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Roots, document};
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// What is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock<'a> {
+    /// One project: `up`, `down` and their like, one at a time.
+    Project(&'a str),
+    /// The set of networks: names, subnets, the shared rules.
+    Networks,
+    /// One network: leases, names, endpoints. By id.
+    Network(&'a str),
+    /// One container's verbs. By id.
+    Container(&'a str),
+    /// The set of container names.
+    Names,
+    /// The host ports that are taken.
+    Ports,
+    /// Image names and layers.
+    Images,
+    /// The set of volumes, and filling one for the first time.
+    Volumes,
+    /// The builder's cache.
+    BuildCache,
+    /// Turning over the file of events.
+    Events,
+}
+
+impl Lock<'_> {
+    fn file_name(self) -> Result<String> {
+        let (kind, name) = match self {
+            Self::Project(name) => ("project", name),
+            Self::Network(name) => ("network", name),
+            Self::Container(name) => ("container", name),
+            Self::Networks => return Ok("networks".into()),
+            Self::Names => return Ok("names".into()),
+            Self::Ports => return Ok("ports".into()),
+            Self::Images => return Ok("images".into()),
+            Self::Volumes => return Ok("volumes".into()),
+            Self::BuildCache => return Ok("build-cache".into()),
+            Self::Events => return Ok("events".into()),
+        };
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        if name.is_empty() || name.len() > 200 || !name.bytes().all(allowed) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("invalid {kind} name {name:?}"),
+            ));
+        }
+        Ok(format!("{kind}.{name}"))
+    }
+}
+
+/// A held lock; dropping it lets go.
+#[derive(Debug)]
+pub struct Guard {
+    file: File,
+    path: PathBuf,
+}
+
+impl Guard {
+    /// Lets go and removes the lock's file: for a lock whose object is gone for good.
+    pub fn remove(self) -> Result<()> {
+        // Waiters find the file gone once they have it, and start again on a new one.
+        std::fs::remove_file(&self.path).context(|| format!("remove {}", self.path.display()))
+    }
+}
+
+impl AsFd for Guard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Waits for a lock.
+pub fn acquire(roots: &Roots, lock: Lock<'_>) -> Result<Guard> {
+    take(roots, lock, FlockOperation::LockExclusive)?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("lock {lock:?}: refused without a reason"),
+        )
+    })
+}
+
+/// Takes a lock if nobody holds it.
+pub fn try_acquire(roots: &Roots, lock: Lock<'_>) -> Result<Option<Guard>> {
+    take(roots, lock, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn take(roots: &Roots, lock: Lock<'_>, operation: FlockOperation) -> Result<Option<Guard>> {
+    let directory = roots.locks();
+    let path = directory.join(lock.file_name()?);
+    loop {
+        let file = match open(&path) {
+            Err(Errno::NOENT) => {
+                document::make_directory(&directory)?;
+                open(&path)
+            }
+            other => other,
+        };
+        let file = file.context(|| format!("lock {}", path.display()))?;
+        match rustix::fs::flock(&file, operation) {
+            Ok(()) => {}
+            Err(Errno::INTR) => continue,
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(errno).context(|| format!("lock {}", path.display())),
+        }
+        if is_still_at(&file, &path)? {
+            return Ok(Some(Guard { file, path }));
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// Whether the file that was locked is still the one of that name (`Guard::remove`).
+fn is_still_at(file: &File, path: &Path) -> Result<bool> {
+    let ours = rustix::fs::fstat(file)?;
+    match rustix::fs::lstat(path) {
+        Ok(there) => Ok(there.st_dev == ours.st_dev && there.st_ino == ours.st_ino),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots(directory: &tempfile::TempDir) -> Roots {
+        Roots::new(directory.path().join("data"), directory.path().join("run"))
+    }
+
+    #[test]
+    fn a_held_lock_is_refused_until_it_is_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = roots(&directory);
+        let held = acquire(&roots, Lock::Images).unwrap();
+        assert!(try_acquire(&roots, Lock::Images).unwrap().is_none());
+        assert!(try_acquire(&roots, Lock::Volumes).unwrap().is_some());
+        drop(held);
+        assert!(try_acquire(&roots, Lock::Images).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_waiter_outlives_the_removal_of_the_lock_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = roots(&directory);
+        let held = acquire(&roots, Lock::Container("a1")).unwrap();
+        let waiter = {
+            let roots = roots.clone();
+            std::thread::spawn(move || acquire(&roots, Lock::Container("a1")))
+        };
+        held.remove().unwrap();
+        let _second = waiter.join().unwrap().unwrap();
+        assert!(
+            try_acquire(&roots, Lock::Container("a1"))
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn names_cannot_leave_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(acquire(&roots(&directory), Lock::Project("../x")).is_err());
+    }
+}
