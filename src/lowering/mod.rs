@@ -1,1 +1,1 @@
-//! To be written.
+//! Pure: the project in the runtime's words.

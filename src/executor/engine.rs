@@ -1,0 +1,205 @@
+//! The backend that is the runtime; each arm one call.
+
+use std::sync::mpsc::channel;
+use std::thread;
+
+use ketch_runtime::cancel::Cancel;
+use ketch_runtime::container::state::{HealthStatus, State, Status};
+use ketch_runtime::engine::Engine;
+use ketch_runtime::engine::containers::{self, RemoveOptions, StopOptions};
+use ketch_runtime::error::{Error, ErrorKind, Result};
+
+use super::Backend;
+use super::forward::Forwarder;
+use crate::planner::{Gate, Grace, Op, Until};
+
+/// Carries steps out on an [`Engine`].
+#[derive(Debug, Clone)]
+pub struct EngineBackend {
+    engine: Engine,
+}
+
+impl EngineBackend {
+    /// A backend for this installation.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+}
+
+impl Backend for EngineBackend {
+    fn perform(&self, op: &Op, _cancel: &Cancel) -> Result<()> {
+        let engine = &self.engine;
+        match op {
+            Op::CreateNetwork(spec) => engine.create_network(spec).map(drop),
+            Op::RemoveNetwork { name } => gone(engine.remove_network(name)),
+            Op::CreateVolume(spec) => engine.create_volume(spec).map(drop),
+            Op::RemoveVolume { name } => gone(engine.remove_volume(name, false)),
+            Op::RemoveImage { name } => gone(engine.remove_image(name, false).map(drop)),
+            Op::CreateContainer(spec) => engine.create_container(spec).map(drop),
+            Op::StartContainer { name } => engine.start_container(name),
+            Op::StopContainer { name, grace } => gone(engine.stop_container(name, &stop(*grace))),
+            Op::RestartContainer { name, grace } => engine.restart_container(name, &stop(*grace)),
+            Op::KillContainer { name, signal } => engine.kill_container(name, signal.as_deref()),
+            Op::RemoveContainer {
+                name,
+                force,
+                volumes,
+            } => gone(engine.remove_container(
+                name,
+                &RemoveOptions {
+                    force: *force,
+                    volumes: *volumes,
+                },
+            )),
+            Op::RenameContainer { name, new_name } => engine.rename_container(name, new_name),
+            Op::Gate(gate) => Err(Error::new(
+                ErrorKind::Internal,
+                format!("a wait for {} is no operation", gate.service),
+            )),
+        }
+    }
+
+    fn wait(&self, gate: &Gate, cancel: &Cancel) -> Result<()> {
+        // The first failure ends the other waits of this gate.
+        let give_up = Cancel::new()?;
+        let give_up = &give_up;
+        let (sender, receiver) = channel();
+        thread::scope(|scope| {
+            for name in &gate.containers {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    let _received = sender.send(self.wait_for(name, gate, give_up));
+                });
+            }
+            drop(sender);
+            let forwarder = Forwarder::spawn(scope, cancel, || give_up.cancel());
+            let result = collect(&receiver, gate.until, give_up);
+            drop(forwarder);
+            result
+        })
+    }
+}
+
+/// All must pass, but for `Completed`, where the first replica that ended with 0 is enough
+/// (spec 19.3).
+fn collect(
+    receiver: &std::sync::mpsc::Receiver<Result<()>>,
+    until: Until,
+    give_up: &Cancel,
+) -> Result<()> {
+    let mut outcome = Ok(());
+    while let Ok(result) = receiver.recv() {
+        let settled = result.is_err() || until == Until::Completed;
+        if settled && !give_up.is_cancelled() {
+            outcome = result;
+            give_up.cancel();
+        }
+    }
+    outcome
+}
+
+impl EngineBackend {
+    fn wait_for(&self, name: &str, gate: &Gate, cancel: &Cancel) -> Result<()> {
+        let mut watch = self.engine.watch_container(name)?;
+        let mut last = None;
+        loop {
+            let Some(state) = watch.next(cancel)? else {
+                // Ended for good: the last state said so already, unless it was never seen.
+                return verdict_at_end(name, gate, last.as_ref());
+            };
+            if let Some(verdict) = judge(name, gate, &state) {
+                return verdict;
+            }
+            last = Some(state);
+        }
+    }
+}
+
+/// What this state means for the gate; `None`: wait on.
+fn judge(name: &str, gate: &Gate, state: &State) -> Option<Result<()>> {
+    let ended = matches!(
+        state.status,
+        Status::Exited | Status::Dead | Status::Removing
+    );
+    match gate.until {
+        Until::Completed => ended.then(|| completed(gate, state)),
+        Until::Healthy | Until::Ready if ended => Some(Err(exited(name, gate, state))),
+        Until::Healthy | Until::Ready if state.status == Status::Created => None,
+        Until::Healthy => match &state.health {
+            None => Some(Err(failed(
+                name,
+                gate,
+                "has no healthcheck configured".into(),
+            ))),
+            Some(health) => judge_health(name, gate, health.status),
+        },
+        Until::Ready => match &state.health {
+            None => (state.status == Status::Running).then_some(Ok(())),
+            Some(health) => judge_health(name, gate, health.status),
+        },
+    }
+}
+
+fn judge_health(name: &str, gate: &Gate, status: HealthStatus) -> Option<Result<()>> {
+    match status {
+        HealthStatus::Starting => None,
+        HealthStatus::Healthy => Some(Ok(())),
+        HealthStatus::Unhealthy => Some(Err(failed(name, gate, "is unhealthy".into()))),
+    }
+}
+
+fn verdict_at_end(name: &str, gate: &Gate, last: Option<&State>) -> Result<()> {
+    match (gate.until, last) {
+        (Until::Completed, Some(state)) => completed(gate, state),
+        (_, Some(state)) => Err(exited(name, gate, state)),
+        (_, None) => Err(failed(name, gate, "is not running".into())),
+    }
+}
+
+fn completed(gate: &Gate, state: &State) -> Result<()> {
+    if state.exit_code == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!(
+            "service {:?} didn't complete successfully: exit {}",
+            gate.service, state.exit_code
+        ),
+    ))
+}
+
+fn exited(name: &str, gate: &Gate, state: &State) -> Error {
+    failed(name, gate, format!("exited ({})", state.exit_code))
+}
+
+/// Compose's words for a failed gate; `--wait` has the same without the first half.
+fn failed(name: &str, gate: &Gate, what: String) -> Error {
+    let prefix = match gate.until {
+        Until::Ready => "",
+        Until::Healthy | Until::Completed => "dependency failed to start: ",
+    };
+    Error::new(
+        ErrorKind::Conflict,
+        format!("{prefix}container {name} {what}"),
+    )
+}
+
+/// What is already gone need not be removed or stopped.
+fn gone(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn stop(grace: Grace) -> StopOptions {
+    StopOptions {
+        signal: None,
+        grace: match grace {
+            Grace::Configured => containers::Grace::Configured,
+            Grace::For(duration) => containers::Grace::For(duration),
+            Grace::Forever => containers::Grace::Forever,
+        },
+    }
+}

@@ -1,0 +1,74 @@
+//! Files on disk, with a memory of what was read.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::loader::files::{Files, Unreadable};
+
+/// The files of this machine. Each is read once, so that all phases see the same text.
+#[derive(Debug, Default)]
+pub struct DiskFiles {
+    read: RefCell<IndexMap<PathBuf, Result<Arc<str>, Unreadable>>>,
+}
+
+impl Files for DiskFiles {
+    fn read(&self, path: &Path) -> Result<Arc<str>, Unreadable> {
+        if let Some(known) = self.read.borrow().get(path) {
+            return known.clone();
+        }
+        let result = read_text(path);
+        self.read
+            .borrow_mut()
+            .insert(path.to_owned(), result.clone());
+        result
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+}
+
+fn read_text(path: &Path) -> Result<Arc<str>, Unreadable> {
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Missing,
+        _ => Unreadable::Other(error.to_string()),
+    })?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text.into()),
+        Err(_) => Err(Unreadable::Other("the file is not UTF-8 text".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("compose.yaml");
+        std::fs::write(&path, "services: {}").unwrap();
+        let files = DiskFiles::default();
+        assert_eq!(&*files.read(&path).unwrap(), "services: {}");
+        std::fs::write(&path, "other").unwrap();
+        assert_eq!(&*files.read(&path).unwrap(), "services: {}");
+    }
+
+    #[test]
+    fn a_missing_file_is_told_from_an_unreadable_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = DiskFiles::default();
+        let missing = files.read(&directory.path().join("none"));
+        assert_eq!(missing, Err(Unreadable::Missing));
+        let unreadable = files.read(directory.path());
+        assert!(matches!(unreadable, Err(Unreadable::Other(_))));
+    }
+}
