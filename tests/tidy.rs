@@ -25,7 +25,11 @@ impl Crate {
                 modules.push((name.trim_end_matches(';').to_owned(), heading.clone()));
             }
         }
-        assert!(modules.len() > 3, "lib.rs of {} lists its modules", source.display());
+        assert!(
+            modules.len() > 3,
+            "lib.rs of {} lists its modules",
+            source.display()
+        );
         Self { source, modules }
     }
 
@@ -39,7 +43,11 @@ impl Crate {
         for path in rust_files(&self.source) {
             let inside = path.strip_prefix(&self.source).expect("found below it");
             let first = inside.components().next().expect("a file has a name");
-            let module = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+            let module = first
+                .as_os_str()
+                .to_string_lossy()
+                .trim_end_matches(".rs")
+                .to_owned();
             if let Some(position) = self.position(&module) {
                 let text = fs::read_to_string(&path).expect("sources are UTF-8");
                 files.push((position, path, text));
@@ -73,12 +81,21 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
 /// The part of a file that is not its unit tests, without comments.
 fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
-    let lines = text[..end].lines().map(|line| if line.trim_start().starts_with("//") { "" } else { line });
+    let lines = text[..end].lines().map(|line| {
+        if line.trim_start().starts_with("//") {
+            ""
+        } else {
+            line
+        }
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
 fn shown(path: &Path) -> String {
-    path.strip_prefix(ROOT).unwrap_or(path).display().to_string()
+    path.strip_prefix(ROOT)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 fn fail_on(complaints: &[String]) {
@@ -95,7 +112,9 @@ fn a_module_imports_only_from_those_above_it() {
                     if krate.position(&name).is_some_and(|position| position > own) {
                         let (below, _) = &krate.modules[own];
                         let place = format!("{}:{}", shown(&path), number + 1);
-                        complaints.push(format!("{place}: `{below}` stands above `{name}` in lib.rs"));
+                        complaints.push(format!(
+                            "{place}: `{below}` stands above `{name}` in lib.rs"
+                        ));
                     }
                 }
             }
@@ -107,7 +126,10 @@ fn a_module_imports_only_from_those_above_it() {
 /// The first path segments after each `prefix`, `{a, b}` taken apart.
 fn names_after(line: &str, prefix: &str) -> Vec<String> {
     let identifier = |text: &str| -> String {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        text.trim_start()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
     };
     let mut names = Vec::new();
     for (at, _) in line.match_indices(prefix) {
@@ -126,8 +148,21 @@ fn names_after(line: &str, prefix: &str) -> Vec<String> {
 #[test]
 fn pure_modules_touch_nothing_outside() {
     const OUTSIDE: &[&str] = &[
-        "std::fs", "std::net::Tcp", "std::net::Udp", "std::process", "std::env", "std::thread", "std::os",
-        "Instant::now", "SystemTime", "Timestamp::now", "Zoned::now", "tokio", "rustix", "libc::", "println!",
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::process",
+        "std::env",
+        "std::thread",
+        "std::os",
+        "Instant::now",
+        "SystemTime",
+        "Timestamp::now",
+        "Zoned::now",
+        "tokio",
+        "rustix",
+        "libc::",
+        "println!",
         "eprintln!",
     ];
     let mut complaints = Vec::new();
@@ -139,7 +174,11 @@ fn pure_modules_touch_nothing_outside() {
             }
             for (number, line) in code(&text).lines().enumerate() {
                 for word in OUTSIDE.iter().filter(|word| line.contains(**word)) {
-                    complaints.push(format!("{}:{}: a pure module names {word}", shown(&path), number + 1));
+                    complaints.push(format!(
+                        "{}:{}: a pure module names {word}",
+                        shown(&path),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -157,7 +196,11 @@ fn unsafe_code_lives_in_sys_alone() {
             }
             for (number, line) in code(&text).lines().enumerate() {
                 if line.contains("unsafe ") || line.contains("unsafe_code") {
-                    complaints.push(format!("{}:{}: unsafe outside sys", shown(&path), number + 1));
+                    complaints.push(format!(
+                        "{}:{}: unsafe outside sys",
+                        shown(&path),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -172,7 +215,10 @@ fn the_runtime_knows_no_word_of_compose() {
         let text = fs::read_to_string(&path).expect("sources are UTF-8");
         for (number, line) in code(&text).lines().enumerate() {
             let lower = line.to_lowercase();
-            if ["compose", "depends_on", "project"].iter().any(|word| lower.contains(word)) {
+            if ["compose", "depends_on", "project"]
+                .iter()
+                .any(|word| lower.contains(word))
+            {
                 complaints.push(format!("{}:{}: {}", shown(&path), number + 1, line.trim()));
             }
         }
@@ -188,7 +234,11 @@ fn no_lint_is_switched_off_without_a_reason() {
             let text = fs::read_to_string(&path).expect("sources are UTF-8");
             for (number, line) in text.lines().enumerate() {
                 if line.contains("#[allow(") || line.contains("#![allow(") {
-                    complaints.push(format!("{}:{}: allow; use expect with a reason", shown(&path), number + 1));
+                    complaints.push(format!(
+                        "{}:{}: allow; use expect with a reason",
+                        shown(&path),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -235,7 +285,11 @@ fn markdown_files(root: &Path) -> Vec<PathBuf> {
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(&directory).expect("readable") {
             let path = entry.expect("readable").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if path.is_dir() {
                 if name != "target" && !name.starts_with('.') {
                     pending.push(path);

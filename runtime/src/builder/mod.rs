@@ -1,1 +1,4 @@
-//! To be written.
+//! From a Dockerfile and a directory to an image.
+
+pub mod dockerfile;
+pub mod ignore;
