@@ -32,9 +32,10 @@ pub mod container;
 
 // Pieces of a container
 pub mod cgroup;
+pub mod security;
+
 pub mod init;
 pub mod network;
-pub mod security;
 pub mod volume;
 
 // The keeper of one container

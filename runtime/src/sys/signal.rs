@@ -1,0 +1,291 @@
+//! Signals: names, masks, signalfd, dispositions.
+#![expect(unsafe_code, reason = "signal sets and signalfd are not in rustix")]
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::error::{Result, check};
+
+/// Names in Linux' numbering on x86_64 and aarch64.
+const NAMES: &[(&str, i32)] = &[
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ILL", 4),
+    ("TRAP", 5),
+    ("ABRT", 6),
+    ("IOT", 6),
+    ("BUS", 7),
+    ("FPE", 8),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("STKFLT", 16),
+    ("CHLD", 17),
+    ("CLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("VTALRM", 26),
+    ("PROF", 27),
+    ("WINCH", 28),
+    ("IO", 29),
+    ("POLL", 29),
+    ("PWR", 30),
+    ("SYS", 31),
+];
+
+/// The first real-time signal that programs may use (glibc keeps 32 and 33).
+const RTMIN: i32 = 34;
+/// The last one.
+pub const RTMAX: i32 = 64;
+
+/// The number of `SIGTERM`, `term`, `15`, `RTMIN+3`, `SIGRTMAX-1`; `None` when there is no such signal.
+pub fn parse(text: &str) -> Option<i32> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok().filter(|n| (1..=RTMAX).contains(n));
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return Some(*number);
+    }
+    let offset = |rest: &str, sign: char| -> Option<i32> {
+        if rest.is_empty() {
+            return Some(0);
+        }
+        let digits = rest.strip_prefix(sign)?;
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        digits.parse().ok()
+    };
+    if let Some(rest) = name.strip_prefix("RTMIN") {
+        return offset(rest, '+')
+            .filter(|n| (0..=15).contains(n))
+            .map(|n| RTMIN + n);
+    }
+    if let Some(rest) = name.strip_prefix("RTMAX") {
+        return offset(rest, '-')
+            .filter(|n| (0..=14).contains(n))
+            .map(|n| RTMAX - n);
+    }
+    None
+}
+
+/// The name with `SIG`: `SIGTERM`, `SIGRTMIN+3`; the bare number when there is none.
+pub fn name(number: i32) -> String {
+    if let Some((name, _)) = NAMES.iter().find(|(_, known)| *known == number) {
+        return format!("SIG{name}");
+    }
+    match number {
+        34 => "SIGRTMIN".into(),
+        35..=49 => format!("SIGRTMIN+{}", number - RTMIN),
+        50..=63 => format!("SIGRTMAX-{}", RTMAX - number),
+        64 => "SIGRTMAX".into(),
+        _ => number.to_string(),
+    }
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub struct Set(libc::sigset_t);
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries((1..=RTMAX).filter(|n| self.contains(*n)).map(name))
+            .finish()
+    }
+}
+
+impl Set {
+    /// No signal.
+    pub fn empty() -> Self {
+        // SAFETY: sigemptyset makes any storage a valid set; zeroed integers are valid storage.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            Self(set)
+        }
+    }
+
+    /// Every signal.
+    pub fn full() -> Self {
+        // SAFETY: as in `empty`.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigfillset(&raw mut set);
+            Self(set)
+        }
+    }
+
+    /// These signals.
+    pub fn of(signals: &[i32]) -> Self {
+        let mut set = Self::empty();
+        for signal in signals {
+            // SAFETY: the set is initialised; a number out of range is refused by the library.
+            unsafe { libc::sigaddset(&raw mut set.0, *signal) };
+        }
+        set
+    }
+
+    /// This set but for these signals.
+    #[must_use]
+    pub fn without(mut self, signals: &[i32]) -> Self {
+        for signal in signals {
+            // SAFETY: as in `of`.
+            unsafe { libc::sigdelset(&raw mut self.0, *signal) };
+        }
+        self
+    }
+
+    /// Whether the signal is in the set.
+    pub fn contains(&self, signal: i32) -> bool {
+        // SAFETY: as in `of`.
+        unsafe { libc::sigismember(&raw const self.0, signal) == 1 }
+    }
+}
+
+/// Makes this set the thread's mask; returns the one before.
+pub fn set_mask(set: Set) -> Result<Set> {
+    let mut before = Set::empty();
+    check(
+        // SAFETY: both sets are valid for the time of the call.
+        i64::from(unsafe {
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const set.0, &raw mut before.0)
+        }),
+        || "sigprocmask()".into(),
+    )?;
+    Ok(before)
+}
+
+/// Adds these signals to the thread's mask; returns the mask before.
+pub fn block(signals: &[i32]) -> Result<Set> {
+    let set = Set::of(signals);
+    let mut before = Set::empty();
+    check(
+        // SAFETY: both sets are valid for the time of the call.
+        i64::from(unsafe {
+            libc::sigprocmask(libc::SIG_BLOCK, &raw const set.0, &raw mut before.0)
+        }),
+        || "sigprocmask(block)".into(),
+    )?;
+    Ok(before)
+}
+
+/// Blocks these signals and gives an fd (close-on-exec, not blocking) to read them from.
+pub fn signalfd(signals: &[i32]) -> Result<OwnedFd> {
+    block(signals)?;
+    let set = Set::of(signals);
+    // SAFETY: -1 asks for a new fd; the set is valid. The new fd is ours alone.
+    unsafe {
+        let fd = check(
+            i64::from(libc::signalfd(
+                -1,
+                &raw const set.0,
+                libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+            )),
+            || "signalfd()".into(),
+        )?;
+        Ok(OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)))
+    }
+}
+
+/// What a signalfd tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    pub signal: i32,
+    /// Who sent it, or which child it is about.
+    pub pid: u32,
+}
+
+/// The next pending signal; `None` when there is none now.
+pub fn read_signalfd(fd: BorrowedFd<'_>) -> Result<Option<Received>> {
+    // SAFETY: the structure is plain integers.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    // SAFETY: the buffer is one whole structure, which is what the kernel writes.
+    let read = unsafe {
+        libc::read(
+            fd.as_raw_fd(),
+            (&raw mut info).cast(),
+            size_of::<libc::signalfd_siginfo>(),
+        )
+    };
+    match check(read as i64, || "read(signalfd)".into()) {
+        Ok(_) => Ok(Some(Received {
+            signal: i32::try_from(info.ssi_signo).unwrap_or(0),
+            pid: info.ssi_pid,
+        })),
+        Err(error) if error.is(libc::EAGAIN) || error.is(libc::EINTR) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits for one of these (blocked) signals.
+pub fn wait_for(set: Set) -> Result<i32> {
+    loop {
+        // SAFETY: the set is valid; no siginfo is asked for.
+        let signal = unsafe { libc::sigwaitinfo(&raw const set.0, std::ptr::null_mut()) };
+        match check(i64::from(signal), || "sigwaitinfo()".into()) {
+            Ok(signal) => return Ok(i32::try_from(signal).unwrap_or(0)),
+            Err(error) if error.is(libc::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Gives every signal its default action back (Rust ignores SIGPIPE, and that would be inherited)
+/// and empties the mask: what a program expects at its start.
+pub fn reset() -> Result<()> {
+    for signal in 1..=RTMAX {
+        // 32 and 33 are glibc's own, KILL and STOP are nobody's: the failures mean nothing.
+        // SAFETY: SIG_DFL is no function of ours.
+        let _refused = unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    set_mask(Set::empty())?;
+    Ok(())
+}
+
+/// Ignores a signal.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is no function of ours.
+    let _before = unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_the_field_writes_them() {
+        assert_eq!(parse("SIGTERM"), Some(15));
+        assert_eq!(parse("term"), Some(15));
+        assert_eq!(parse("9"), Some(9));
+        assert_eq!(parse("RTMIN+3"), Some(37));
+        assert_eq!(parse("sigrtmax-1"), Some(63));
+        assert_eq!(parse("RTMAX"), Some(64));
+        for wrong in [
+            "", "0", "65", "SIG", "RTMIN+16", "RTMIN-1", "RTMIN+", "FOO", "-9", "+9",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_back_as_its_number() {
+        for number in 1..=31 {
+            assert_eq!(parse(&name(number)), Some(number));
+        }
+        assert_eq!(name(37), "SIGRTMIN+3");
+        assert_eq!(parse(&name(60)), Some(60));
+    }
+}
