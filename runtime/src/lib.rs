@@ -24,8 +24,9 @@ pub mod content;
 pub mod store;
 
 // Images
-pub mod image;
 pub mod layer;
+
+pub mod image;
 
 // What a container is
 pub mod container;

@@ -1,3 +1,4 @@
 //! Content by digest: verified while it is written, never changed afterwards.
 
+pub mod blobs;
 pub mod digest;

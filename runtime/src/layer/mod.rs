@@ -1,1 +1,152 @@
-//! To be written.
+//! Layers: unpacked once, named by their chain id, never changed, shared by all who use them.
+//!
+//! `Roots::layers()/<chain hex>/` holds `diff/` (overlayfs' form) and `layer.json`. A layer
+//! is made in staging and renamed, so one that exists is whole. The archives that layers came
+//! from are not kept: `diff` writes one anew when it is asked for.
+
+pub mod archive;
+pub mod attributes;
+pub mod chain;
+pub mod compression;
+pub mod diff;
+pub mod merged;
+pub mod unpack;
+pub mod usage;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::digest::{Digest, Digesting};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::store::Roots;
+use crate::store::document::{self, Durability};
+use crate::store::staging::{self, Staging};
+
+/// `layer.json`: what a layer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Digest of the plain archive.
+    pub diff_id: Digest,
+    /// Digest of this layer and all below it: its name on disk.
+    pub chain_id: Digest,
+    /// The chain below; absent for the lowest.
+    pub parent: Option<Digest>,
+    /// Bytes of its files.
+    pub size_bytes: u64,
+}
+
+/// Where a layer's files lie: a lower directory for overlayfs.
+pub fn directory(roots: &Roots, chain_id: &Digest) -> PathBuf {
+    roots.layers().join(chain_id.hex()).join("diff")
+}
+
+/// The directories of all these layers, in the same order.
+pub fn directories(roots: &Roots, chain_ids: &[Digest]) -> Vec<PathBuf> {
+    chain_ids
+        .iter()
+        .map(|chain_id| directory(roots, chain_id))
+        .collect()
+}
+
+/// A layer that may be there.
+pub fn find(roots: &Roots, chain_id: &Digest) -> Result<Option<Layer>> {
+    document::find(&roots.layers().join(chain_id.hex()).join("layer.json"))
+}
+
+/// A layer that must be there.
+pub fn get(roots: &Roots, chain_id: &Digest) -> Result<Layer> {
+    find(roots, chain_id)?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("layer {chain_id} does not exist"),
+        )
+    })
+}
+
+/// Unpacks an archive (plain, gzip or zstd) on top of other layers, lowest first. With an
+/// expected diff id, nothing is kept of another content.
+pub fn unpack_archive(
+    roots: &Roots,
+    below: &[Digest],
+    archive: impl Read,
+    expected: Option<&Digest>,
+) -> Result<Layer> {
+    if let Some(diff_id) = expected
+        && let Some(layer) = find(roots, &chain::extend(below.last(), diff_id))?
+    {
+        return Ok(layer);
+    }
+    let staging = Staging::new(roots)?;
+    let made = staging.join("layer");
+    document::make_directory(&made.join("diff"))?;
+    let plain = Digesting::new(compression::decompress(archive)?);
+    let mut reader = archive::Reader::new(plain);
+    let lower = merged::Merged::new(&directories(roots, below))?;
+    let size_bytes = unpack::unpack(
+        &mut reader,
+        &made.join("diff"),
+        &lower,
+        unpack::Limits::default(),
+    )?;
+    let (_, diff_id, _) = reader.drain()?.finish();
+    if let Some(expected) = expected
+        && *expected != diff_id
+    {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("layer has diff id {diff_id}, expected {expected}"),
+        ));
+    }
+    let layer = Layer {
+        chain_id: chain::extend(below.last(), &diff_id),
+        diff_id,
+        parent: below.last().cloned(),
+        size_bytes,
+    };
+    place(roots, &made, &layer)?;
+    Ok(layer)
+}
+
+/// Makes a layer of an overlay upper directory, which is moved, not copied: on the data root's
+/// file system, no longer mounted, and nobody's afterwards. Returns diff id, chain id and size.
+pub fn commit_directory(
+    roots: &Roots,
+    parent_chain: Option<&Digest>,
+    upper: &Path,
+) -> Result<(Digest, Digest, u64)> {
+    let mut digesting = Digesting::new(std::io::sink());
+    let (size_bytes, _) = diff::write(upper, &mut digesting)?;
+    let (_, diff_id, _) = digesting.finish();
+    let layer = Layer {
+        chain_id: chain::extend(parent_chain, &diff_id),
+        diff_id,
+        parent: parent_chain.cloned(),
+        size_bytes,
+    };
+    let staging = Staging::new(roots)?;
+    let made = staging.join("layer");
+    document::make_directory(&made)?;
+    std::fs::rename(upper, made.join("diff"))
+        .context(|| format!("move {} into the store", upper.display()))?;
+    place(roots, &made, &layer)?;
+    Ok((layer.diff_id, layer.chain_id, layer.size_bytes))
+}
+
+/// Removes a layer. The caller has made sure that nobody uses it.
+pub fn remove(roots: &Roots, chain_id: &Digest) -> Result<()> {
+    staging::discard(roots, &roots.layers().join(chain_id.hex()))
+}
+
+/// Puts a finished layer in its place; one that is there already is the same.
+fn place(roots: &Roots, made: &Path, layer: &Layer) -> Result<()> {
+    document::write(&made.join("layer.json"), layer, Durability::Crash)?;
+    let to = roots.layers().join(layer.chain_id.hex());
+    document::make_directory(&roots.layers())?;
+    match std::fs::rename(made, &to) {
+        Ok(()) => Ok(()),
+        Err(_) if find(roots, &layer.chain_id)?.is_some() => Ok(()),
+        Err(error) => Err(error).context(|| format!("place layer {}", layer.chain_id)),
+    }
+}

@@ -7,6 +7,7 @@ pub mod document;
 pub mod events;
 pub mod id;
 pub mod lock;
+pub mod staging;
 
 use std::path::{Path, PathBuf};
 
