@@ -3,9 +3,11 @@
 pub mod render;
 pub mod sources;
 pub mod span;
+pub mod suggest;
 
 pub use sources::Sources;
 pub use span::{FileId, Span, Spanned};
+pub use suggest::did_you_mean;
 
 /// One thing to say, with the places it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,11 @@ impl Diagnostics {
         if !self.0.contains(&diagnostic) {
             self.0.push(diagnostic);
         }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether any of them is an error.

@@ -4,7 +4,23 @@
 //! every later error can point at what the user wrote. Scalars keep their text and style
 //! until someone asks for a type: `0755` is a number only where a number is wanted.
 
+pub mod order;
+pub mod parse;
+pub mod path;
+pub mod reader;
+pub mod scalar;
+pub mod write;
+
+use std::collections::HashMap;
+
 use crate::diag::Span;
+
+pub use parse::{Document, Tag, Tagged, parse};
+pub use path::Path;
+pub use reader::Reader;
+
+/// Maps longer than this keep an index beside their entries.
+const INDEXED_FROM: usize = 32;
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,9 +58,17 @@ pub enum Resolved {
 }
 
 /// A mapping in the order of the file. Keys are unique strings.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Map {
     entries: Vec<Entry>,
+    /// Where each key stands, once there are many; empty before that.
+    index: HashMap<String, usize>,
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
 }
 
 /// One pair of a mapping.
@@ -156,6 +180,30 @@ impl Node {
         self.kind == Kind::Null
     }
 
+    /// Whether both say the same, wherever they were written.
+    pub fn same_value(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Null, Kind::Null) => true,
+            (Kind::Scalar(left), Kind::Scalar(right)) => left == right,
+            (Kind::List(left), Kind::List(right)) => {
+                left.len() == right.len()
+                    && left
+                        .iter()
+                        .zip(right)
+                        .all(|(left, right)| left.same_value(right))
+            }
+            (Kind::Map(left), Kind::Map(right)) => {
+                let same = |entry: &Entry| {
+                    right
+                        .get(&entry.key)
+                        .is_some_and(|other| entry.value.same_value(other))
+                };
+                left.len() == right.len() && left.iter().all(same)
+            }
+            _ => false,
+        }
+    }
+
     /// What it is, for errors: `a list`, `a mapping`, `a string`, `a number`, …
     pub fn describe(&self) -> &'static str {
         match &self.kind {
@@ -185,45 +233,73 @@ impl Map {
 
     /// The value of a key.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        self.entries
-            .iter_mut()
-            .find(|entry| entry.key == key)
-            .map(|entry| &mut entry.value)
+        let position = self.position(key)?;
+        Some(&mut self.entries[position].value)
     }
 
     /// The pair of a key.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.key == key)
+        Some(&self.entries[self.position(key)?])
     }
 
     /// Whether the key is there, be its value null.
     pub fn contains(&self, key: &str) -> bool {
-        self.entry(key).is_some()
+        self.position(key).is_some()
     }
 
     /// Sets a key, in its old place or at the end.
     pub fn insert(&mut self, key: impl Into<String>, key_span: Span, value: Node) {
         let key = key.into();
-        match self.entries.iter_mut().find(|entry| entry.key == key) {
-            Some(entry) => {
-                *entry = Entry {
-                    key,
-                    key_span,
-                    value,
-                }
-            }
-            None => self.entries.push(Entry {
-                key,
-                key_span,
-                value,
-            }),
+        let position = self.position(&key);
+        let entry = Entry {
+            key,
+            key_span,
+            value,
+        };
+        if let Some(position) = position {
+            self.entries[position] = entry;
+            return;
+        }
+        if !self.index.is_empty() {
+            self.index.insert(entry.key.clone(), self.entries.len());
+        }
+        self.entries.push(entry);
+        if self.entries.len() > INDEXED_FROM && self.index.is_empty() {
+            self.rebuild_index();
         }
     }
 
     /// Takes a key out.
     pub fn remove(&mut self, key: &str) -> Option<Entry> {
-        let position = self.entries.iter().position(|entry| entry.key == key)?;
-        Some(self.entries.remove(position))
+        let position = self.position(key)?;
+        let entry = self.entries.remove(position);
+        if !self.index.is_empty() {
+            self.rebuild_index();
+        }
+        Some(entry)
+    }
+
+    /// Puts the pairs in another order, for output.
+    pub fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&Entry) -> K) {
+        self.entries.sort_by_cached_key(key);
+        if !self.index.is_empty() {
+            self.rebuild_index();
+        }
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        if self.index.is_empty() {
+            self.entries.iter().position(|entry| entry.key == key)
+        } else {
+            self.index.get(key).copied()
+        }
+    }
+
+    fn rebuild_index(&mut self) {
+        let positions = self.entries.iter().enumerate();
+        self.index = positions
+            .map(|(position, entry)| (entry.key.clone(), position))
+            .collect();
     }
 
     /// In the order of the file.
@@ -231,7 +307,7 @@ impl Map {
         self.entries.iter()
     }
 
-    /// In the order of the file.
+    /// In the order of the file. For the values: a changed key would not be found again.
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Entry> {
         self.entries.iter_mut()
     }
@@ -244,6 +320,15 @@ impl Map {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Map {
+    type Item = &'a Entry;
+    type IntoIter = std::slice::Iter<'a, Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
@@ -263,5 +348,31 @@ impl FromIterator<Entry> for Map {
             map.insert(entry.key, entry.key_span, entry.value);
         }
         map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::FileId;
+
+    #[test]
+    fn a_large_map_finds_replaces_and_removes() {
+        let span = Span::new(FileId(0), 0, 0);
+        let mut map = Map::new();
+        for number in 0..100 {
+            map.insert(format!("k{number}"), span, Node::integer(number, span));
+        }
+        map.insert("k50", span, Node::bool(true, span));
+        assert!(map.remove("k10").is_some());
+        assert!(map.remove("k10").is_none());
+        assert_eq!(map.len(), 99);
+        assert_eq!(map.get("k99").and_then(Node::as_str), Some("99"));
+        assert_eq!(map.get("k50").and_then(Node::as_str), Some("true"));
+        assert_eq!(
+            map.iter().nth(49).map(|entry| entry.key.as_str()),
+            Some("k50")
+        );
+        assert!(!map.contains("k100"));
     }
 }
