@@ -1,1 +1,116 @@
-//! To be written.
+//! What the commands do: one verb per file, each a story told forward.
+//!
+//! An operation is given a [`Context`], decides with the pure half, acts through the
+//! executor or the engine, and talks through `ui`. It returns an error or has reported
+//! it, never both.
+
+pub mod build;
+pub mod config;
+pub mod down;
+pub mod exec;
+pub mod images;
+pub mod kill;
+pub mod logs;
+pub mod ls;
+pub mod pause;
+pub mod port;
+pub mod ps;
+pub mod pull;
+pub mod restart;
+pub mod rm;
+pub mod scope;
+pub mod signals;
+pub mod start;
+pub mod stop;
+pub mod top;
+pub mod up;
+pub mod wait;
+
+use ketch_runtime::cancel::Cancel;
+use ketch_runtime::engine::Engine;
+
+use crate::executor::DiskFiles;
+use crate::loader::{self, Failed};
+use crate::model::Project;
+use crate::ui::{Closed, Ui};
+use signals::Signals;
+
+/// What every operation is given.
+#[derive(Debug)]
+pub struct Context {
+    pub engine: Engine,
+    pub ui: Ui,
+    /// Cancelled by the first SIGINT or SIGTERM.
+    pub cancel: Cancel,
+    pub signals: Signals,
+    /// How the project is found; operations add which services they want.
+    pub project: loader::Options,
+    pub dry_run: bool,
+    /// At most so many operations at once; `None`: no limit.
+    pub parallel: Option<usize>,
+}
+
+/// Why a command ended without success.
+#[derive(Debug)]
+pub enum Error {
+    /// The user's files: every picture is still to be shown.
+    Invalid(Box<Failed>),
+    Engine(ketch_runtime::error::Error),
+    /// In words that are complete; Compose's own where scripts look for them.
+    Failed(String),
+    /// Everything has been said already.
+    Reported,
+    /// The code of a container is the command's.
+    ExitedWith(i32),
+    Interrupted,
+    /// Nobody reads stdout any more.
+    Closed,
+}
+
+/// The result of every operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<ketch_runtime::error::Error> for Error {
+    fn from(error: ketch_runtime::error::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Closed> for Error {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl Context {
+    /// Loads the project with these services and what they need (empty: all), and says what
+    /// should be said about its files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load(&self, services: &[String]) -> Result<Project> {
+        self.load_with(&loader::Options {
+            services: services.to_vec(),
+            ..self.project.clone()
+        })
+    }
+
+    /// Loads the project as these options say.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load_with(&self, options: &loader::Options) -> Result<Project> {
+        match loader::load(&DiskFiles::default(), options) {
+            Ok(loaded) => {
+                self.ui.diagnostics(&loaded.warnings, &loaded.sources);
+                Ok(loaded.project)
+            }
+            Err(failed) => Err(Error::Invalid(Box::new(failed))),
+        }
+    }
+
+    /// How many operations may run at once, as the executor counts: 0 is no bound.
+    pub fn parallelism(&self) -> usize {
+        self.parallel.unwrap_or(0)
+    }
+}

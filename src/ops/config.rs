@@ -1,0 +1,98 @@
+//! `config`: the project as it was understood.
+
+use std::path::PathBuf;
+
+use super::{Context, Error, Result, images};
+use crate::loader;
+use crate::model::Project;
+
+/// What to print, and which phases to leave out.
+#[derive(Debug)]
+pub struct Options {
+    pub services: Vec<String>,
+    pub what: What,
+    pub output: Option<PathBuf>,
+    pub no_consistency: bool,
+    pub no_env_resolution: bool,
+    pub no_interpolate: bool,
+    pub no_normalize: bool,
+    pub no_path_resolution: bool,
+}
+
+/// What to print.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Yaml,
+    Json,
+    Nothing,
+    Services,
+    Volumes,
+    Networks,
+    Profiles,
+    Images,
+    Environment,
+    /// Service names separated by commas, or `*`.
+    Hashes(String),
+}
+
+/// Loads and prints.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn run(context: &Context, options: &Options) -> Result<()> {
+    let project = context.load_with(&loader::Options {
+        services: options.services.clone(),
+        no_consistency: options.no_consistency,
+        no_env_resolution: options.no_env_resolution,
+        no_interpolate: options.no_interpolate,
+        no_normalize: options.no_normalize,
+        no_path_resolution: options.no_path_resolution,
+        ..context.project.clone()
+    })?;
+    let text = text(&project, options)?;
+    match &options.output {
+        Some(path) => std::fs::write(path, text)
+            .map_err(|error| Error::Failed(format!("{}: {error}", path.display()))),
+        None => Ok(context.ui.data(text.as_bytes())?),
+    }
+}
+
+fn text(project: &Project, options: &Options) -> Result<String> {
+    let mut lines: Vec<String> = match &options.what {
+        What::Nothing => Vec::new(),
+        What::Services => project.services.keys().cloned().collect(),
+        What::Volumes => project.volumes.keys().cloned().collect(),
+        What::Networks => project.networks.keys().cloned().collect(),
+        What::Profiles => profiles(project),
+        What::Images => project
+            .services
+            .values()
+            .map(|service| images::reference(&project.name, service))
+            .collect(),
+        What::Environment => {
+            let variables = project.environment.iter();
+            let mut lines: Vec<String> = variables
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            lines.sort();
+            lines
+        }
+        What::Yaml | What::Json | What::Hashes(_) => {
+            return Err(Error::Failed("config is not part of this ketch yet".into()));
+        }
+    };
+    for line in &mut lines {
+        line.push('\n');
+    }
+    Ok(lines.concat())
+}
+
+fn profiles(project: &Project) -> Vec<String> {
+    let services = project.services.values().chain(project.disabled.values());
+    let mut names: Vec<String> = services
+        .flat_map(|service| service.profiles.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,319 @@
+//! Images: `images`, and what `up` needs before anything is made.
+
+use indexmap::IndexSet;
+use ketch_runtime::engine::Engine;
+use ketch_runtime::error::ErrorKind;
+use ketch_runtime::image::Image;
+use serde_json::json;
+
+use super::scope::Scope;
+use super::{Context, Error, Result, build};
+use crate::model::{Project, PullPolicy, Service, names};
+use crate::ui::table::{self, Layout};
+use crate::ui::{age, status};
+
+/// What the command line says about images.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy {
+    pub build: bool,
+    pub no_build: bool,
+    pub pull: Pull,
+    /// No output of builds.
+    pub quiet: bool,
+}
+
+/// `--pull`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pull {
+    /// As each service says.
+    #[default]
+    Policy,
+    Always,
+    Missing,
+    Never,
+    Build,
+}
+
+impl Pull {
+    /// Reads the value of `--pull`.
+    ///
+    /// # Errors
+    /// When it is no policy.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "policy" | "" => Ok(Self::Policy),
+            "always" => Ok(Self::Always),
+            "missing" | "if_not_present" => Ok(Self::Missing),
+            "never" => Ok(Self::Never),
+            "build" => Ok(Self::Build),
+            _ => Err(Error::Failed(format!(
+                "invalid --pull option {text:?}. Should be one of always, missing, never, build"
+            ))),
+        }
+    }
+}
+
+/// What must be done for a service's image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Build,
+    /// It is not here, and nothing of ours can get it.
+    Missing,
+    /// The user asked for a fresh copy, and registries are not there yet.
+    Pull,
+}
+
+/// The reference of a service's image: what it says, or what its build is called.
+pub fn reference(project: &str, service: &Service) -> String {
+    match &service.image {
+        Some(image) => image.value.clone(),
+        None => names::image(project, &service.name),
+    }
+}
+
+/// Makes sure that every image is here: builds what is to be built, refuses what can't be had, and
+/// does so before anything else is made.
+///
+/// # Errors
+/// Each service whose image can't be had; a failed build.
+pub fn ensure(context: &Context, project: &Project, policy: Policy) -> Result<()> {
+    let mut to_build = Vec::new();
+    let mut missing = Vec::new();
+    for service in project.services.values() {
+        let reference = reference(&project.name, service);
+        let here = exists(&context.engine, &reference)?;
+        match need(service, policy, here) {
+            Need::Nothing => {}
+            Need::Build => to_build.push(service.name.clone()),
+            Need::Missing if service.build.is_some() => missing.push(format!(
+                "service {:?}: image {reference} is not here, and it may not be built",
+                service.name
+            )),
+            Need::Missing => missing.push(format!(
+                "service {:?}: image {reference} is not here: load it with `ketch image load` or `ketch image import`",
+                service.name
+            )),
+            Need::Pull => missing.push(format!(
+                "service {:?}: image {reference} is to be pulled, and ketch can't pull from registries yet",
+                service.name
+            )),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Error::Failed(missing.join("\n")));
+    }
+    if to_build.is_empty() {
+        return Ok(());
+    }
+    if context.dry_run {
+        for service in &to_build {
+            context
+                .ui
+                .line(format_args!("image for {service}: build"))?;
+        }
+        return Ok(());
+    }
+    let request = build::Request {
+        quiet: policy.quiet,
+        ..build::Request::default()
+    };
+    build::services(context, project, &to_build, &request)
+}
+
+fn need(service: &Service, policy: Policy, here: bool) -> Need {
+    let pull = match (policy.pull, service.pull_policy) {
+        (Pull::Policy, policy) => policy,
+        (Pull::Always, _) => PullPolicy::Always,
+        (Pull::Missing, _) => PullPolicy::Missing,
+        (Pull::Never, _) => PullPolicy::Never,
+        (Pull::Build, _) => PullPolicy::Build,
+    };
+    let buildable = service.build.is_some();
+    let may_build = buildable && !policy.no_build;
+    match pull {
+        _ if may_build && (policy.build || pull == PullPolicy::Build) => Need::Build,
+        // A service with only a build has nothing to pull.
+        PullPolicy::Always if service.image.is_some() && !buildable => Need::Pull,
+        _ if here => Need::Nothing,
+        PullPolicy::Never => Need::Missing,
+        _ if may_build => Need::Build,
+        _ => Need::Missing,
+    }
+}
+
+/// Whether the store has it.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn exists(engine: &Engine, reference: &str) -> Result<bool> {
+    match engine.image(reference) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How `images` lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    Table,
+    Json,
+    Ids,
+}
+
+/// `images`: the images of the created containers.
+///
+/// # Errors
+/// `no such service: x`.
+pub fn list(context: &Context, services: &[String], show: Show) -> Result<()> {
+    let scope = Scope::find(context)?;
+    let members = scope.containers(&context.engine, services)?;
+    let all = context.engine.images()?;
+    let rows: Vec<Row> = members
+        .iter()
+        .map(|member| {
+            let record = &member.container.record;
+            let image = all.iter().find(|image| image.id == record.image_id);
+            Row::new(
+                member.name(),
+                &record.spec.image,
+                record.image_id.as_str(),
+                image,
+            )
+        })
+        .collect();
+    match show {
+        Show::Ids => {
+            let ids: IndexSet<&str> = rows
+                .iter()
+                .map(|row| row.id.trim_start_matches("sha256:"))
+                .collect();
+            for id in ids {
+                context.ui.line(id)?;
+            }
+        }
+        Show::Json => {
+            let array: Vec<_> = rows.iter().map(Row::json).collect();
+            context.ui.line(serde_json::Value::Array(array))?;
+        }
+        Show::Table => {
+            let head = [
+                "CONTAINER",
+                "REPOSITORY",
+                "TAG",
+                "PLATFORM",
+                "IMAGE ID",
+                "SIZE",
+                "CREATED",
+            ];
+            let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+            context
+                .ui
+                .data(table::render(Layout::Compose, &head, &cells).as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+struct Row {
+    container: String,
+    repository: String,
+    tag: String,
+    platform: String,
+    id: String,
+    size_bytes: u64,
+    created: Option<jiff::Timestamp>,
+}
+
+impl Row {
+    fn new(container: &str, reference: &str, id: &str, image: Option<&Image>) -> Self {
+        // The name may belong to another image by now.
+        let named = image.is_none_or(|image| !image.references.is_empty());
+        let (repository, tag) = if named {
+            split(reference)
+        } else {
+            ("<none>", "<none>")
+        };
+        Self {
+            container: container.to_owned(),
+            repository: repository.to_owned(),
+            tag: tag.to_owned(),
+            platform: image.map(platform).unwrap_or_default(),
+            id: id.to_owned(),
+            size_bytes: image.map_or(0, |image| image.size_bytes),
+            created: image.and_then(|image| image.created),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let id = self.id.trim_start_matches("sha256:");
+        let now = jiff::Timestamp::now();
+        vec![
+            self.container.clone(),
+            self.repository.clone(),
+            self.tag.clone(),
+            self.platform.clone(),
+            id.get(..12).unwrap_or(id).to_owned(),
+            status::size(self.size_bytes),
+            self.created.map_or_else(
+                || "N/A".into(),
+                |then| format!("{} ago", age::between(then, now)),
+            ),
+        ]
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "ID": self.id,
+            "ContainerName": self.container,
+            "Repository": self.repository,
+            "Tag": self.tag,
+            "Platform": self.platform,
+            "Size": self.size_bytes,
+            "Created": self.created.map(|time| time.to_string()),
+            "LastTagTime": self.created.map(|time| time.to_string()),
+        })
+    }
+}
+
+/// `linux/amd64`.
+pub fn platform(image: &Image) -> String {
+    let config = &image.config;
+    match &config.variant {
+        Some(variant) => format!("{}/{}/{variant}", config.os, config.architecture),
+        None => format!("{}/{}", config.os, config.architecture),
+    }
+}
+
+/// Repository and tag of a reference; a colon before a slash belongs to a port.
+pub fn split(reference: &str) -> (&str, &str) {
+    let name = reference.split('@').next().unwrap_or(reference);
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ if name != reference => (name, "<none>"),
+        _ => (name, "latest"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_falls_into_repository_and_tag() {
+        assert_eq!(split("postgres:17"), ("postgres", "17"));
+        assert_eq!(
+            split("localhost:5000/app"),
+            ("localhost:5000/app", "latest")
+        );
+        assert_eq!(split("app@sha256:abc"), ("app", "<none>"));
+    }
+
+    #[test]
+    fn a_pull_policy_is_one_of_five() {
+        assert_eq!(Pull::parse("policy").ok(), Some(Pull::Policy));
+        assert_eq!(Pull::parse("if_not_present").ok(), Some(Pull::Missing));
+        assert!(Pull::parse("sometimes").is_err());
+    }
+}

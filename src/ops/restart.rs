@@ -1,0 +1,18 @@
+//! `restart`.
+
+use super::{Context, Error, Result};
+
+/// Not written.
+///
+/// # Errors
+/// Always.
+pub fn run(
+    _context: &Context,
+    _services: &[String],
+    _timeout: Option<i64>,
+    _dependents: bool,
+) -> Result<()> {
+    Err(Error::Failed(
+        "restart is not part of this ketch yet".into(),
+    ))
+}
