@@ -1,3 +1,8 @@
 //! The `ketch` program: are we a monitor? else parse, run, exit.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ketch_runtime::reexec::check();
+    ketch::cli::run()
+}

@@ -1,1 +1,191 @@
-//! To be written.
+//! The command line: which face by argv[0], parse, one call, exit code.
+//!
+//! `ketch up`, `ketch compose up`, `docker compose up` and `docker-compose up` are one
+//! command. Images, networks and volumes have commands of their own.
+
+mod completion;
+mod compose;
+mod exit;
+mod image;
+mod network;
+mod options;
+mod parse;
+mod volume;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ketch_runtime::engine::Engine;
+
+use crate::ops::{Context, Error, Result, signals::Signals};
+use crate::ui::Ui;
+use options::Global;
+
+/// Runs Compose applications without Docker
+#[derive(Debug, Parser)]
+#[command(
+    name = "ketch",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Ketch {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Define and run multi-container applications with Docker
+#[derive(Debug, Parser)]
+#[command(
+    name = "docker-compose",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct DockerCompose {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: compose::Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Compose(compose::Verb),
+    /// Manage images
+    #[command(subcommand)]
+    Image(image::Verb),
+    /// Manage networks
+    #[command(subcommand)]
+    Network(network::Verb),
+    /// Manage volumes
+    #[command(subcommand)]
+    Volume(volume::Verb),
+    /// Generate the autocompletion script for the specified shell
+    Completion(completion::Args),
+}
+
+/// Which program we were called as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Face {
+    Ketch,
+    Compose,
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let (face, args) = match face_of(std::env::args_os().collect()) {
+        Ok(found) => found,
+        Err(message) => return exit::usage(&message),
+    };
+    let (global, command) = match face {
+        Face::Ketch => match parse::parse::<Ketch>(args) {
+            Ok(parsed) => (parsed.global, parsed.command),
+            Err(ended) => return exit::parsing(&ended),
+        },
+        Face::Compose => match parse::parse::<DockerCompose>(args) {
+            Ok(parsed) => (parsed.global, Command::Compose(parsed.command)),
+            Err(ended) => return exit::parsing(&ended),
+        },
+    };
+    let ui = match Ui::new(global.looks()) {
+        Ok(ui) => ui,
+        Err(message) => return exit::usage(&message),
+    };
+    for warning in global.warnings() {
+        ui.warn(warning);
+    }
+    match execute(&global, command, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&ui, &error),
+    }
+}
+
+fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
+    // Threads inherit the mask: signals are blocked before the first one is made.
+    let signals = Signals::install()?;
+    let engine = Engine::open(global.roots()?)?;
+    let context = Context {
+        engine,
+        ui: ui.clone(),
+        cancel: signals.first(),
+        signals,
+        project: global.project()?,
+        dry_run: global.dry_run,
+        parallel: global.parallel()?,
+    };
+    match command {
+        Command::Compose(verb) => verb.run(&context),
+        Command::Image(verb) => verb.run(&context),
+        Command::Network(verb) => verb.run(&context),
+        Command::Volume(verb) => verb.run(&context),
+        Command::Completion(args) => args.run::<Ketch>(&context),
+    }
+    .map_err(|error| match error {
+        Error::Engine(error) if error.kind() == ketch_runtime::error::ErrorKind::Cancelled => {
+            Error::Interrupted
+        }
+        other => other,
+    })
+}
+
+/// Takes `compose` out of `docker compose …` and `ketch compose …`.
+fn face_of(mut args: Vec<OsString>) -> std::result::Result<(Face, Vec<OsString>), String> {
+    let called = args
+        .first()
+        .map(std::path::Path::new)
+        .and_then(|path| path.file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let is_compose = args.get(1).is_some_and(|word| word == "compose");
+    match called.as_str() {
+        "docker-compose" => Ok((Face::Compose, args)),
+        "docker" if is_compose => {
+            args.remove(1);
+            Ok((Face::Compose, args))
+        }
+        "docker" => Err("as `docker`, ketch answers to `docker compose …` only so far".into()),
+        _ if is_compose => {
+            args.remove(1);
+            Ok((Face::Ketch, args))
+        }
+        _ => Ok((Face::Ketch, args)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn face(words: &[&str]) -> std::result::Result<(Face, Vec<OsString>), String> {
+        face_of(words.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        Ketch::command().debug_assert();
+        DockerCompose::command().debug_assert();
+    }
+
+    #[test]
+    fn the_name_of_the_program_chooses_the_face() {
+        assert_eq!(
+            face(&["/usr/bin/docker", "compose", "up"]).unwrap().0,
+            Face::Compose
+        );
+        assert_eq!(face(&["docker-compose", "up"]).unwrap().0, Face::Compose);
+        assert_eq!(face(&["ketch", "up"]).unwrap().0, Face::Ketch);
+        assert_eq!(face(&["ketch", "compose", "up"]).unwrap().1.len(), 2);
+        assert!(face(&["docker", "ps"]).is_err());
+    }
+}

@@ -1,18 +1,6 @@
-//! Images: names, manifests, configurations, and the archives they come in.
-
-pub mod reference;
+//! Images: names, manifests, configurations.
 
 pub mod config;
-
-pub mod platform;
-
-pub mod manifest;
-
-pub mod store;
-
-pub mod archive;
-
-pub mod change;
 
 use jiff::Timestamp;
 

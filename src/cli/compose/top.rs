@@ -1,0 +1,16 @@
+//! `top`.
+
+use crate::ops::{self, Context, Result};
+
+/// Display the running processes
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+}
+
+impl Args {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        ops::top::run(context, &self.services)
+    }
+}
