@@ -1,32 +1,41 @@
 //! Networks: create, find, remove.
 
 use super::Engine;
-use crate::error::{Error, ErrorKind, Result};
-use crate::network::Network;
+use crate::error::Result;
+use crate::network::{Network, records};
 use crate::spec::NetworkSpec;
-
-fn unwritten() -> Error {
-    Error::new(ErrorKind::Unsupported, "not written yet")
-}
+use crate::store::lock::{self, Lock};
 
 impl Engine {
     /// Makes a network with its bridge.
-    pub fn create_network(&self, _spec: &NetworkSpec) -> Result<Network> {
-        Err(unwritten())
+    ///
+    /// # Errors
+    /// `AlreadyExists` for a taken name, `Conflict` for a taken subnet, `Unsupported` for another
+    /// driver than `bridge`.
+    pub fn create_network(&self, spec: &NetworkSpec) -> Result<Network> {
+        let _lock = lock::acquire(self.roots(), Lock::Networks)?;
+        records::create(self.roots(), spec)
     }
 
     /// One network, by id, name or unique prefix of its id.
-    pub fn network(&self, _name: &str) -> Result<Network> {
-        Err(unwritten())
+    ///
+    /// # Errors
+    /// `NotFound`: `network X not found`.
+    pub fn network(&self, name: &str) -> Result<Network> {
+        records::get(self.roots(), name)
     }
 
     /// All of them, by name.
     pub fn networks(&self) -> Result<Vec<Network>> {
-        Err(unwritten())
+        records::list(self.roots())
     }
 
-    /// Removes it, its bridge and its rules.
-    pub fn remove_network(&self, _name: &str) -> Result<()> {
-        Err(unwritten())
+    /// Removes it, its bridge and its leases.
+    ///
+    /// # Errors
+    /// `InUse` while a running container is joined to it.
+    pub fn remove_network(&self, name: &str) -> Result<()> {
+        let _lock = lock::acquire(self.roots(), Lock::Networks)?;
+        records::remove(self.roots(), name)
     }
 }

@@ -1,16 +1,35 @@
 //! Networks on disk and in the kernel; joining a container to them.
+//!
+//! A network is a record ([`records`]) with a bridge ([`bridge`]). A container that starts is
+//! joined by its monitor: addresses ([`ipam`]), host ports ([`ports`]), a cable into its
+//! namespace, a [`presence`] that others see, and the packet filter ([`ruleset`], carried out
+//! by [`nft`]) computed anew from all presences. Names are answered from presences too
+//! ([`names`]); [`resolv`] says what stands in resolv.conf.
+
+pub mod bridge;
+pub mod endpoint;
+pub mod ipam;
+pub mod join;
+pub mod names;
+pub mod nft;
+pub mod ports;
+pub mod presence;
+pub mod records;
+pub mod resolv;
+pub mod ruleset;
+pub mod sandbox;
+
+pub use join::{adopt, attach, detach};
+pub use sandbox::inside;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::container::record::Record;
 use crate::container::state::{Endpoint, PublishedPort};
-use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{NetworkSpec, Protocol};
-use crate::store::Roots;
 use crate::store::id::Id;
 
 /// A network, as created.
@@ -35,7 +54,7 @@ pub struct Subnet<A> {
 }
 
 /// What a container holds while it is joined to its networks; owned by its monitor.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Attachment {
     pub endpoints: Vec<Endpoint>,
     pub ports: Vec<PublishedPort>,
@@ -49,29 +68,20 @@ pub struct Attachment {
 #[derive(Debug)]
 pub struct ReservedPort {
     pub port: PublishedPort,
-    /// Bound, and listening for TCP.
+    /// Bound, and listening for TCP. Does not block.
     pub socket: OwnedFd,
     /// Where the forwarder connects to.
     pub target: (IpAddr, u16),
     pub protocol: Protocol,
 }
 
-/// Sockets on 127.0.0.11 inside the container's network namespace.
+/// Sockets on 127.0.0.11 inside the container's network namespace. They do not block.
 #[derive(Debug)]
 pub struct DnsSockets {
     pub udp: OwnedFd,
     pub tcp: OwnedFd,
-}
-
-/// Joins a namespace to the networks of `record`: addresses, routes, published ports, rules,
-/// names. All or nothing. The calling thread must be the process' only one (it enters the
-/// namespace for a moment).
-pub fn attach(_roots: &Roots, _record: &Record, _netns: BorrowedFd<'_>) -> Result<Attachment> {
-    Err(Error::new(ErrorKind::Unsupported, "not written yet"))
-}
-
-/// Undoes `attach`: rules first, then ports, names, leases that are not kept, host interfaces.
-/// Goes on after a failure and returns all of them.
-pub fn detach(_roots: &Roots, _record: &Record, _endpoints: &[Endpoint]) -> Vec<Error> {
-    Vec::new()
+    /// The namespace itself: the user's own servers are asked from there.
+    pub netns: OwnedFd,
+    /// No network leads out: servers of the host are not asked.
+    pub internal_only: bool,
 }

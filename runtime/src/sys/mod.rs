@@ -12,6 +12,7 @@ pub mod fd;
 pub mod keyring;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod path;
 pub mod process;
 pub mod seccomp;
