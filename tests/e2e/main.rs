@@ -1,0 +1,15 @@
+//! The built binary as a user has it: real containers, networks, volumes, on the real kernel.
+//!
+//! Each test has a world of its own (`world.rs`): data and run roots, and a network namespace that
+//! plays the host. It leaves nothing behind, and checks that it did. Needs root.
+
+mod build;
+mod depends_on;
+mod errors;
+mod examples;
+mod isolation;
+mod logs;
+mod network;
+mod up;
+mod volumes;
+mod world;
