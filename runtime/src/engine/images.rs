@@ -2,17 +2,20 @@
 
 use std::io::Read;
 
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
 use super::Engine;
 use crate::content::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
-use crate::image::Image;
+use crate::error::{Context, Result};
+use crate::image::config::{History, ImageConfig};
+use crate::image::platform::Platform;
+use crate::image::reference::Reference;
+use crate::image::{Image, archive, change, store};
+use crate::layer;
+use crate::store::events::{self, Event};
 
-/// What a removal did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RemovedImage {
-    Untagged(String),
-    Deleted(Digest),
-}
+pub use crate::image::store::RemovedImage;
 
 /// How to make an image of a root file system.
 #[derive(Debug, Clone, Default)]
@@ -24,39 +27,102 @@ pub struct ImportOptions {
     pub changes: Vec<String>,
 }
 
-fn unwritten() -> Error {
-    Error::new(ErrorKind::Unsupported, "not written yet")
-}
-
 impl Engine {
     /// Takes in an archive of `docker save` or an OCI layout, plain or compressed; returns what
     /// was loaded: references, or ids of images without one.
-    pub fn load_images(&self, _archive: impl Read) -> Result<Vec<String>> {
-        Err(unwritten())
+    pub fn load_images(&self, archive: impl Read) -> Result<Vec<String>> {
+        let loaded =
+            archive::load(self.roots(), archive).context(|| "load image archive".into())?;
+        let mut names = Vec::new();
+        for image in loaded {
+            self.tell("load", &image.image.id, image.image.id.as_str());
+            if image.references.is_empty() {
+                names.push(image.image.id.to_string());
+            }
+            names.extend(image.references);
+        }
+        Ok(names)
     }
 
     /// Makes an image of one layer from a tar of a root file system.
-    pub fn import_image(&self, _archive: impl Read, _options: &ImportOptions) -> Result<Digest> {
-        Err(unwritten())
+    pub fn import_image(&self, archive: impl Read, options: &ImportOptions) -> Result<Digest> {
+        // Everything that can be wrong with the options is found before the archive is read.
+        let reference = match &options.reference {
+            Some(text) => Some(Reference::parse(text)?.or_latest()),
+            None => None,
+        };
+        let mut config = imported(options.message.as_deref());
+        for instruction in &options.changes {
+            change::apply(&mut config, instruction)?;
+        }
+        let layer = layer::unpack_archive(self.roots(), &[], archive, None)
+            .context(|| "import root file system".into())?;
+        config.rootfs.diff_ids = vec![layer.diff_id];
+        let image = store::add(self.roots(), &config, &[layer.chain_id], reference.as_ref())?;
+        self.tell("import", &image.id, image.id.as_str());
+        Ok(image.id)
     }
 
     /// Every image, newest first.
     pub fn images(&self) -> Result<Vec<Image>> {
-        Err(unwritten())
+        store::list(self.roots())
     }
 
     /// One image, by reference, digest or id prefix.
-    pub fn image(&self, _name: &str) -> Result<Image> {
-        Err(unwritten())
+    pub fn image(&self, name: &str) -> Result<Image> {
+        store::get(self.roots(), name)
     }
 
     /// Adds a name.
-    pub fn tag_image(&self, _name: &str, _reference: &str) -> Result<()> {
-        Err(unwritten())
+    pub fn tag_image(&self, name: &str, reference: &str) -> Result<()> {
+        let image = store::tag(self.roots(), name, reference)?;
+        self.tell("tag", &image.id, reference);
+        Ok(())
     }
 
     /// Takes a name away, and the image with its last name.
-    pub fn remove_image(&self, _name: &str, _force: bool) -> Result<Vec<RemovedImage>> {
-        Err(unwritten())
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<RemovedImage>> {
+        let id = store::get(self.roots(), name)?.id;
+        let removed = store::remove(self.roots(), name, force)?;
+        for step in &removed {
+            match step {
+                RemovedImage::Untagged(reference) => self.tell("untag", &id, reference),
+                RemovedImage::Deleted(digest) if *digest == id => {
+                    self.tell("delete", &id, id.as_str());
+                }
+                RemovedImage::Deleted(_) => {}
+            }
+        }
+        Ok(removed)
+    }
+
+    /// An event nobody could write is no reason to fail what has already been done.
+    fn tell(&self, action: &str, id: &Digest, name: &str) {
+        let event = Event {
+            time: Timestamp::now(),
+            kind: "image".into(),
+            action: action.into(),
+            id: id.to_string(),
+            attributes: IndexMap::from([("name".into(), name.into())]),
+        };
+        if let Err(error) = events::append(self.roots(), &event) {
+            tracing::warn!(%error, "cannot write event");
+        }
+    }
+}
+
+fn imported(message: Option<&str>) -> ImageConfig {
+    let now = Timestamp::now();
+    let platform = Platform::host();
+    ImageConfig {
+        created: Some(now),
+        architecture: platform.architecture,
+        os: platform.os,
+        history: vec![History {
+            created: Some(now),
+            comment: Some(message.unwrap_or("Imported from -").to_owned()),
+            ..History::default()
+        }],
+        ..ImageConfig::default()
     }
 }

@@ -6,6 +6,8 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// The configuration blob. Unknown fields are dropped when it is written anew.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImageConfig {
@@ -80,6 +82,7 @@ pub struct Healthcheck {
 
 /// The layers by the digests of their uncompressed archives, lowest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RootFs {
     #[serde(rename = "type")]
     pub kind: String,
@@ -111,6 +114,35 @@ pub struct History {
     pub empty_layer: bool,
 }
 
+impl ImageConfig {
+    /// Reads the blob. Go writes `null` for what is empty: the same as absent.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let damaged =
+            |error| Error::with_source(ErrorKind::Invalid, "damaged image configuration", error);
+        let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
+        drop_nulls(&mut value);
+        serde_json::from_value(value).map_err(damaged)
+    }
+
+    /// The blob.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|error| {
+            Error::with_source(ErrorKind::Internal, "write image configuration", error)
+        })
+    }
+}
+
+fn drop_nulls(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -131,5 +163,38 @@ mod nanoseconds {
         Ok(Duration::from_nanos(
             u64::try_from(nanoseconds).unwrap_or(0),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_absent_and_an_empty_list_is_not() {
+        let config = ImageConfig::parse(
+            br#"{"architecture":"amd64","os":"linux","history":null,"created":null,
+                 "config":{"Cmd":[],"Entrypoint":null,"User":null,"Hostname":"x",
+                           "Healthcheck":{"Test":["CMD","x"],"Interval":1000000000}},
+                 "rootfs":{"type":"layers","diff_ids":null}}"#,
+        )
+        .unwrap();
+        assert_eq!(config.config.cmd, Some(vec![]));
+        assert_eq!(config.config.entrypoint, None);
+        let health = config.config.healthcheck.unwrap();
+        assert_eq!(health.interval, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_is_written_is_read_the_same() {
+        let config = ImageConfig {
+            architecture: "amd64".into(),
+            os: "linux".into(),
+            ..ImageConfig::default()
+        };
+        assert_eq!(
+            ImageConfig::parse(&config.to_bytes().unwrap()).unwrap(),
+            config
+        );
     }
 }

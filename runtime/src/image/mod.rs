@@ -1,6 +1,18 @@
-//! Images: names, manifests, configurations.
+//! Images: names, manifests, configurations, and the archives they come in.
+
+pub mod reference;
 
 pub mod config;
+
+pub mod platform;
+
+pub mod manifest;
+
+pub mod store;
+
+pub mod archive;
+
+pub mod change;
 
 use jiff::Timestamp;
 

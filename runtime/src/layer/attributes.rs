@@ -66,7 +66,7 @@ impl Attributes {
 /// The time of change of the content.
 pub(crate) fn mtime(stat: &Stat) -> (i64, u32) {
     (
-        i64::try_from(stat.st_mtime).unwrap_or(0),
+        stat.st_mtime,
         u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
     )
 }

@@ -29,7 +29,7 @@ pub fn write(upper: &Path, out: impl Write) -> Result<(u64, u64)> {
         bytes: 0,
         entries: 0,
     };
-    diff.directory(root, b"")
+    diff.directory(&root, b"")
         .context(|| format!("archive {}", upper.display()))?;
     diff.writer.finish()?;
     Ok((diff.bytes, diff.entries))
@@ -44,11 +44,11 @@ struct Diff<W> {
 }
 
 impl<W: Write> Diff<W> {
-    fn directory(&mut self, directory: OwnedFd, path: &[u8]) -> Result<()> {
-        for name in names(&directory)? {
+    fn directory(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<()> {
+        for name in names(directory)? {
             let mut child = path.to_vec();
             child.extend_from_slice(name.as_bytes());
-            self.entry(&directory, &name, child)?;
+            self.entry(directory, &name, child)?;
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl<W: Write> Diff<W> {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let inner = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-        self.directory(inner, &entry.path)
+        self.directory(&inner, &entry.path)
     }
 
     /// An empty file beside `path`.

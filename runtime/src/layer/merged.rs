@@ -105,9 +105,9 @@ impl Node {
         (self.stat.st_dev, self.stat.st_ino)
     }
 
-    /// How many names it has in its layer.
-    pub fn links(&self) -> u64 {
-        u64::from(self.stat.st_nlink)
+    /// Whether it has further names in its layer.
+    pub fn has_links(&self) -> bool {
+        self.stat.st_nlink > 1
     }
 
     /// The names in a merged directory with what they are, in the order of the names.
@@ -360,7 +360,7 @@ impl Copy<'_> {
     fn entry(&mut self, entry: &Node, into: &OwnedFd, path: &Path) -> Result<()> {
         let name = entry.name.as_os_str();
         let kind = entry.metadata.kind;
-        if kind != FileType::Directory && entry.links() > 1 {
+        if kind != FileType::Directory && entry.has_links() {
             if let Some(first) = self.first_names.get(&entry.identity()) {
                 std::fs::hard_link(self.root.join(first), self.root.join(path))?;
                 return Ok(());
