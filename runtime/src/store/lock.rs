@@ -4,7 +4,7 @@
 //! **The order of locking**, left to right; who holds one may only take one further right,
 //! and two of the same kind in the order of their names:
 //!
-//! project → networks → network → container → names → ports → images → volumes →
+//! group → networks → network → container → names → ports → images → volumes →
 //! build cache → events
 //!
 //! Readers take no lock: documents are replaced whole.
@@ -22,8 +22,9 @@ use crate::error::{Context, Error, ErrorKind, Result};
 /// What is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock<'a> {
-    /// One project: `up`, `down` and their like, one at a time.
-    Project(&'a str),
+    /// A set of containers that the caller handles as one, under a name of its choosing: one
+    /// command at a time.
+    Group(&'a str),
     /// The set of networks: names, subnets, the shared rules.
     Networks,
     /// One network: leases, names, endpoints. By id.
@@ -47,7 +48,7 @@ pub enum Lock<'a> {
 impl Lock<'_> {
     fn file_name(self) -> Result<String> {
         let (kind, name) = match self {
-            Self::Project(name) => ("project", name),
+            Self::Group(name) => ("group", name),
             Self::Network(name) => ("network", name),
             Self::Container(name) => ("container", name),
             Self::Networks => return Ok("networks".into()),
@@ -184,6 +185,6 @@ mod tests {
     #[test]
     fn names_cannot_leave_the_directory() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(acquire(&roots(&directory), Lock::Project("../x")).is_err());
+        assert!(acquire(&roots(&directory), Lock::Group("../x")).is_err());
     }
 }
