@@ -20,7 +20,9 @@ pub(super) fn bind_source(options: &IndexMap<String, String>) -> Result<Option<P
         return Ok(None);
     }
     if options.contains_key("size") {
-        return Err(unsupported("volume option \"size\" is not supported: it needs quotas"));
+        return Err(unsupported(
+            "volume option \"size\" is not supported: it needs quotas",
+        ));
     }
     let get = |key: &str| options.get(key).map_or("", String::as_str);
     let (kind, flags, device) = (get("type"), get("o"), get("device"));
