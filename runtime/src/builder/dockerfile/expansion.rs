@@ -110,7 +110,7 @@ impl Expander<'_> {
                 Some('$') => out.push_str(&self.variable()?),
                 Some(c) if c == self.escape => match self.next() {
                     Some(next) if matches!(next, '"' | '$') || next == self.escape => {
-                        out.push(next)
+                        out.push(next);
                     }
                     Some(next) => {
                         out.push(c);

@@ -13,11 +13,14 @@ use std::ops::RangeInclusive;
 
 pub use instruction::{Instruction, Located, Stage};
 
+/// A name that `ARG` declares, and its default, not expanded yet.
+pub type Argument = (String, Option<String>);
+
 /// A Dockerfile, taken apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dockerfile {
     /// `ARG` before the first `FROM`: seen by `FROM` lines only.
-    pub globals: Vec<Located<Vec<(String, Option<String>)>>>,
+    pub globals: Vec<Located<Vec<Argument>>>,
     pub stages: Vec<Stage>,
     /// `\`, or what the `escape` directive says.
     pub escape: char,
