@@ -4,8 +4,15 @@
 //! `kill`: the same [`Plan`], other way round. Nothing is left to decide when a plan is
 //! carried out: every step names its resource, what it comes after, and why it is there.
 
+mod containers;
+mod gates;
+mod networks;
 mod observed;
 mod plan;
+mod reconcile;
+mod volumes;
+
+pub mod teardown;
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -15,6 +22,7 @@ pub use observed::{
 pub use plan::{
     Announce, Cause, Gate, Grace, Kept, Op, Plan, Question, Step, StepId, Subject, Until,
 };
+pub use reconcile::reconcile;
 
 /// What `up` and `create` may say beside the project itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,3 +64,6 @@ pub enum Recreate {
     /// Never (`--no-recreate`).
     Never,
 }
+
+#[cfg(test)]
+mod tests;

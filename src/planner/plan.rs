@@ -176,6 +176,8 @@ pub enum Cause {
     ScaledDown,
     /// Its service is not in the project.
     Orphan,
+    /// A recreation was interrupted.
+    LeftOver,
     /// These services depend on it.
     NeededBy(Vec<String>),
     /// `--wait`.
@@ -201,6 +203,7 @@ impl fmt::Display for Cause {
             Self::DependencyChanged(service) => write!(f, "{service} is restarted"),
             Self::ScaledDown => f.write_str("scaled down"),
             Self::Orphan => f.write_str("orphan"),
+            Self::LeftOver => f.write_str("left by an interrupted recreation"),
             Self::NeededBy(services) => match services.as_slice() {
                 [one] => write!(f, "{one} depends on it"),
                 many => write!(f, "{} depend on it", many.join(", ")),
