@@ -126,11 +126,7 @@ fn judge(name: &str, gate: &Gate, state: &State) -> Option<Result<()>> {
         Until::Healthy | Until::Ready if ended => Some(Err(exited(name, gate, state))),
         Until::Healthy | Until::Ready if state.status == Status::Created => None,
         Until::Healthy => match &state.health {
-            None => Some(Err(failed(
-                name,
-                gate,
-                "has no healthcheck configured".into(),
-            ))),
+            None => Some(Err(failed(name, gate, "has no healthcheck configured"))),
             Some(health) => judge_health(name, gate, health.status),
         },
         Until::Ready => match &state.health {
@@ -144,7 +140,7 @@ fn judge_health(name: &str, gate: &Gate, status: HealthStatus) -> Option<Result<
     match status {
         HealthStatus::Starting => None,
         HealthStatus::Healthy => Some(Ok(())),
-        HealthStatus::Unhealthy => Some(Err(failed(name, gate, "is unhealthy".into()))),
+        HealthStatus::Unhealthy => Some(Err(failed(name, gate, "is unhealthy"))),
     }
 }
 
@@ -152,7 +148,7 @@ fn verdict_at_end(name: &str, gate: &Gate, last: Option<&State>) -> Result<()> {
     match (gate.until, last) {
         (Until::Completed, Some(state)) => completed(gate, state),
         (_, Some(state)) => Err(exited(name, gate, state)),
-        (_, None) => Err(failed(name, gate, "is not running".into())),
+        (_, None) => Err(failed(name, gate, "is not running")),
     }
 }
 
@@ -170,11 +166,11 @@ fn completed(gate: &Gate, state: &State) -> Result<()> {
 }
 
 fn exited(name: &str, gate: &Gate, state: &State) -> Error {
-    failed(name, gate, format!("exited ({})", state.exit_code))
+    failed(name, gate, &format!("exited ({})", state.exit_code))
 }
 
 /// Compose's words for a failed gate; `--wait` has the same without the first half.
-fn failed(name: &str, gate: &Gate, what: String) -> Error {
+fn failed(name: &str, gate: &Gate, what: &str) -> Error {
     let prefix = match gate.until {
         Until::Ready => "",
         Until::Healthy | Until::Completed => "dependency failed to start: ",
@@ -201,5 +197,73 @@ fn stop(grace: Grace) -> StopOptions {
             Grace::For(duration) => containers::Grace::For(duration),
             Grace::Forever => containers::Grace::Forever,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ketch_runtime::container::state::Health;
+
+    use super::*;
+
+    fn state(status: Status, exit_code: i32, health: Option<HealthStatus>) -> State {
+        State {
+            status,
+            exit_code,
+            health: health.map(|status| Health {
+                status,
+                ..Health::default()
+            }),
+            ..State::default()
+        }
+    }
+
+    /// What the gate says: nothing yet, open, or why it never opens.
+    fn verdict(until: Until, state: &State) -> Option<String> {
+        let gate = Gate {
+            service: "db".into(),
+            containers: vec!["app-db-1".into()],
+            until,
+            required: true,
+        };
+        let verdict = judge("app-db-1", &gate, state)?;
+        Some(verdict.map_or_else(|error| error.to_string(), |()| "open".into()))
+    }
+
+    #[test]
+    fn healthy_waits_for_health_and_fails_in_composes_words() {
+        let say = |status, code, health| verdict(Until::Healthy, &state(status, code, health));
+        let running = Status::Running;
+        assert_eq!(say(Status::Created, 0, None), None);
+        assert_eq!(say(running, 0, Some(HealthStatus::Starting)), None);
+        let open = say(running, 0, Some(HealthStatus::Healthy));
+        assert_eq!(open.as_deref(), Some("open"));
+        let sick = say(running, 0, Some(HealthStatus::Unhealthy));
+        let words = "dependency failed to start: container app-db-1 is unhealthy";
+        assert_eq!(sick.as_deref(), Some(words));
+        let unchecked = say(running, 0, None);
+        let words = "dependency failed to start: container app-db-1 has no healthcheck configured";
+        assert_eq!(unchecked.as_deref(), Some(words));
+        let exited = say(Status::Exited, 3, Some(HealthStatus::Unhealthy));
+        let words = "dependency failed to start: container app-db-1 exited (3)";
+        assert_eq!(exited.as_deref(), Some(words));
+    }
+
+    #[test]
+    fn completed_wants_the_code_zero() {
+        let say = |status, code| verdict(Until::Completed, &state(status, code, None));
+        assert_eq!(say(Status::Running, 0), None);
+        assert_eq!(say(Status::Exited, 0).as_deref(), Some("open"));
+        let words = "service \"db\" didn't complete successfully: exit 2";
+        assert_eq!(say(Status::Exited, 2).as_deref(), Some(words));
+    }
+
+    #[test]
+    fn ready_is_running_without_a_check_and_healthy_with_one() {
+        let say = |status, code, health| verdict(Until::Ready, &state(status, code, health));
+        assert_eq!(say(Status::Running, 0, None).as_deref(), Some("open"));
+        assert_eq!(say(Status::Running, 0, Some(HealthStatus::Starting)), None);
+        let exited = say(Status::Exited, 0, None);
+        assert_eq!(exited.as_deref(), Some("container app-db-1 exited (0)"));
     }
 }

@@ -215,3 +215,6 @@ fn is_still_in_use(step: &Step, error: &Error) -> bool {
             Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveImage { .. }
         )
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,15 @@ use ketch_runtime::error::{Error, ErrorKind, Result};
 use super::{Backend, Event, EventStatus, Failure, run};
 use crate::planner::{Cause, Gate, Op, Plan, Step, StepId, Until};
 
+type Meeting = (Mutex<Sender<()>>, Mutex<Receiver<()>>);
+
 /// Writes down what is asked of it; some names fail, some meet first.
 #[derive(Default)]
 struct Recorder {
     done: Mutex<Vec<String>>,
     failing: Vec<(&'static str, ErrorKind)>,
     /// Starts of these names end only when both are under way.
-    meeting: Option<(Mutex<Sender<()>>, Mutex<Receiver<()>>)>,
+    meeting: Option<Meeting>,
     /// Gates wait until they are cancelled.
     patient: bool,
     cancel_at: Option<(&'static str, Cancel)>,
@@ -36,7 +38,10 @@ impl Backend for Recorder {
             }
             _ => {}
         }
-        self.done.lock().unwrap().push(format!("{} {name}", op.verb()));
+        self.done
+            .lock()
+            .unwrap()
+            .push(format!("{} {name}", op.verb()));
         match self.failing.iter().find(|(failing, _)| *failing == name) {
             Some((_, kind)) => Err(Error::new(*kind, format!("{name} is broken"))),
             None => Ok(()),
@@ -45,13 +50,22 @@ impl Backend for Recorder {
 
     fn wait(&self, gate: &Gate, cancel: &Cancel) -> Result<()> {
         if self.patient {
-            let mut fds = [rustix::event::PollFd::new(cancel, rustix::event::PollFlags::IN)];
+            let mut fds = [rustix::event::PollFd::new(
+                cancel,
+                rustix::event::PollFlags::IN,
+            )];
             rustix::event::poll(&mut fds, None).unwrap();
             return Err(Error::new(ErrorKind::Cancelled, "canceled"));
         }
-        self.done.lock().unwrap().push(format!("gate {}", gate.service));
+        self.done
+            .lock()
+            .unwrap()
+            .push(format!("gate {}", gate.service));
         match self.failing.iter().find(|(name, _)| *name == gate.service) {
-            Some((_, kind)) => Err(Error::new(*kind, "dependency failed to start: container x is unhealthy")),
+            Some((_, kind)) => Err(Error::new(
+                *kind,
+                "dependency failed to start: container x is unhealthy",
+            )),
             None => Ok(()),
         }
     }
@@ -86,24 +100,44 @@ fn plan(steps: Vec<(Op, &[usize])>) -> Plan {
     plan
 }
 
-fn carry_out(plan: &Plan, backend: &Recorder, cancel: &Cancel, parallelism: usize) -> (std::result::Result<(), Vec<Failure>>, Vec<Event>) {
+fn carry_out(
+    plan: &Plan,
+    backend: &Recorder,
+    cancel: &Cancel,
+    parallelism: usize,
+) -> (std::result::Result<(), Vec<Failure>>, Vec<Event>) {
     let mut events = Vec::new();
-    let result = run(plan, backend, &mut |event| events.push(event), cancel, parallelism);
+    let result = run(
+        plan,
+        backend,
+        &mut |event| events.push(event),
+        cancel,
+        parallelism,
+    );
     (result, events)
 }
 
 fn words(events: &[Event]) -> Vec<String> {
-    let lines = events.iter().map(|event| format!("{} {}", event.subject, event.text));
+    let lines = events
+        .iter()
+        .map(|event| format!("{} {}", event.subject, event.text));
     lines.collect()
 }
 
 #[test]
 fn steps_run_in_order_and_say_so() {
-    let plan = plan(vec![(start("db"), &[]), (gate("db", true), &[1]), (start("web"), &[2])]);
+    let plan = plan(vec![
+        (start("db"), &[]),
+        (gate("db", true), &[1]),
+        (start("web"), &[2]),
+    ]);
     let backend = Recorder::default();
     let (result, events) = carry_out(&plan, &backend, &Cancel::new().unwrap(), 0);
     assert!(result.is_ok());
-    assert_eq!(*backend.done.lock().unwrap(), ["start db", "gate db", "start web"]);
+    assert_eq!(
+        *backend.done.lock().unwrap(),
+        ["start db", "gate db", "start web"]
+    );
     assert_eq!(
         words(&events),
         [
@@ -133,20 +167,34 @@ fn independent_steps_run_at_once() {
 
 #[test]
 fn parallelism_bounds_the_work_but_not_the_waits() {
-    let plan = plan(vec![(start("a"), &[]), (start("b"), &[]), (start("c"), &[]), (gate("g", true), &[])]);
+    let plan = plan(vec![
+        (start("a"), &[]),
+        (start("b"), &[]),
+        (start("c"), &[]),
+        (gate("g", true), &[]),
+    ]);
     let backend = Recorder::default();
     let (result, events) = carry_out(&plan, &backend, &Cancel::new().unwrap(), 1);
     assert!(result.is_ok());
     let mut working = 0;
     for event in events.iter().filter(|event| event.step != StepId(4)) {
-        working += if event.status == EventStatus::Working { 1 } else { -1 };
+        working += if event.status == EventStatus::Working {
+            1
+        } else {
+            -1
+        };
         assert!(working <= 1, "{:?}", words(&events));
     }
 }
 
 #[test]
 fn after_a_failure_nothing_new_begins_and_waits_are_given_up() {
-    let plan = plan(vec![(start("db"), &[]), (gate("other", true), &[]), (start("web"), &[1]), (start("api"), &[2])]);
+    let plan = plan(vec![
+        (start("db"), &[]),
+        (gate("other", true), &[]),
+        (start("web"), &[1]),
+        (start("api"), &[2]),
+    ]);
     let backend = Recorder {
         failing: vec![("db", ErrorKind::Conflict)],
         patient: true,
@@ -169,7 +217,11 @@ fn best_effort_goes_on_and_tells_all_failures() {
         volumes: false,
     };
     let network = Op::RemoveNetwork { name: "net".into() };
-    let mut plan = plan(vec![(remove("a"), &[]), (remove("b"), &[1]), (network, &[1, 2])]);
+    let mut plan = plan(vec![
+        (remove("a"), &[]),
+        (remove("b"), &[1]),
+        (network, &[1, 2]),
+    ]);
     for step in &mut plan.steps {
         step.best_effort = true;
     }
@@ -198,7 +250,11 @@ fn a_gate_that_is_not_required_only_warns() {
     let (result, events) = carry_out(&plan, &backend, &Cancel::new().unwrap(), 0);
     assert!(result.is_ok());
     assert_eq!(backend.done.lock().unwrap().last().unwrap(), "start web");
-    assert!(events.iter().any(|event| event.status == EventStatus::Warning));
+    assert!(
+        events
+            .iter()
+            .any(|event| event.status == EventStatus::Warning)
+    );
 }
 
 #[test]
@@ -219,7 +275,11 @@ fn a_failed_gate_speaks_in_its_own_words() {
 #[test]
 fn a_cancelled_run_ends_what_is_under_way_and_begins_nothing() {
     let cancel = Cancel::new().unwrap();
-    let plan = plan(vec![(gate("db", true), &[]), (start("a"), &[]), (start("b"), &[1])]);
+    let plan = plan(vec![
+        (gate("db", true), &[]),
+        (start("a"), &[]),
+        (start("b"), &[1]),
+    ]);
     let backend = Recorder {
         patient: true,
         cancel_at: Some(("a", cancel.clone())),

@@ -161,6 +161,10 @@ pub(crate) fn lowered(project: &Project) -> Lowered {
 }
 
 /// A service of this name on the default network.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of everything that is absent"
+)]
 pub(crate) fn service(name: &str) -> Service {
     let default = ServiceNetwork {
         span: nowhere(),

@@ -408,11 +408,11 @@ impl<'a> Reconciler<'a> {
         for decision in self.decisions.clone() {
             match &decision.action {
                 Action::Recreate { old, temporary } => {
-                    self.finish_recreation(&decision, old, temporary)
+                    self.finish_recreation(&decision, old, temporary);
                 }
                 Action::Remove { old } => {
                     let after = self.emptied.get(&old.name).copied();
-                    let id = self.remove_step(old, Vec::from_iter(after), decision.cause.clone());
+                    self.remove_step(old, Vec::from_iter(after), decision.cause.clone());
                 }
                 Action::Rename { old, .. } => {
                     let mut after = Vec::from_iter(self.emptied.get(&old.name).copied());
@@ -470,7 +470,7 @@ impl<'a> Reconciler<'a> {
             if orphan.is_active() && after.is_empty() {
                 after.push(self.stop_step(orphan, Vec::new(), Cause::Orphan));
             }
-            let id = self.remove_step(orphan, after, Cause::Orphan);
+            self.remove_step(orphan, after, Cause::Orphan);
         }
     }
 

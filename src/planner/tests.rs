@@ -238,10 +238,10 @@ fn scaling_continues_after_the_highest_number_and_takes_the_highest_away() {
     observed.containers[0].config_hash = Some("old".into());
     assert_plan(
         &up(&project, &observed, &scale(1)),
-        "1     container app-web-1 stop scaled down
-         2     container app-web-3 stop scaled down
-         3 [1] container app-web-1 remove scaled down
-         4 [2] container app-web-3 remove scaled down",
+        "1     container app-web-3 stop scaled down
+         2     container app-web-1 stop scaled down
+         3 [1] container app-web-3 remove scaled down
+         4 [2] container app-web-1 remove scaled down",
     );
 }
 
