@@ -184,4 +184,9 @@ impl Ui {
     pub fn progress(&self, title: &str) -> Progress {
         Progress::new(self.0.progress, title, self.0.stderr_colour, self.0.dry_run)
     }
+
+    /// Work that nobody wants to watch; its errors are shown all the same.
+    pub fn quiet_progress(&self) -> Progress {
+        Progress::new(Mode::Quiet, "", false, false)
+    }
 }

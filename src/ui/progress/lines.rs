@@ -26,6 +26,14 @@ impl Picture for Plain {
         write(&format!(" {id}  {line}"));
     }
 
+    fn shows_output(&self) -> bool {
+        true
+    }
+
+    fn above(&self, print: &mut dyn FnMut()) {
+        print();
+    }
+
     fn finish(&self) {}
 }
 
@@ -38,6 +46,14 @@ impl Picture for Json {
         write(&serde_json::json!({"id": id, "tail": line}).to_string());
     }
 
+    fn shows_output(&self) -> bool {
+        true
+    }
+
+    fn above(&self, print: &mut dyn FnMut()) {
+        print();
+    }
+
     fn finish(&self) {}
 }
 
@@ -45,6 +61,10 @@ impl Picture for Quiet {
     fn show(&self, _event: &Event) {}
 
     fn output(&self, _id: &str, _line: &str) {}
+
+    fn above(&self, print: &mut dyn FnMut()) {
+        print();
+    }
 
     fn finish(&self) {}
 }

@@ -67,6 +67,12 @@ trait Picture: Send + Sync {
     fn show(&self, event: &Event);
     /// A line of output that belongs to `id` (a build's).
     fn output(&self, id: &str, line: &str);
+    /// Whether output stays on the screen.
+    fn shows_output(&self) -> bool {
+        false
+    }
+    /// Lets something else be printed meanwhile.
+    fn above(&self, print: &mut dyn FnMut());
     fn finish(&self);
 }
 
@@ -121,6 +127,16 @@ impl Progress {
     /// A line that a step printed.
     pub fn output(&self, id: &str, line: &str) {
         self.0.output(id, line);
+    }
+
+    /// Whether the lines of [`Progress::output`] stay readable.
+    pub fn shows_output(&self) -> bool {
+        self.0.shows_output()
+    }
+
+    /// Prints something else; a picture that is redrawn moves below it.
+    pub fn above(&self, print: &mut dyn FnMut()) {
+        self.0.above(print);
     }
 
     /// Leaves the picture as it is; what comes after is printed below it.

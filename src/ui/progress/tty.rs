@@ -95,6 +95,10 @@ impl Picture for Block {
         }
     }
 
+    fn above(&self, print: &mut dyn FnMut()) {
+        self.0.bars.suspend(print);
+    }
+
     fn finish(&self) {
         let shared = &self.0;
         if shared.finished.swap(true, Ordering::SeqCst) {
