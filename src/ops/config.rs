@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Context, Error, Result, images};
+use super::{Context, Error, Result};
 use crate::loader;
+use crate::lowering;
 use crate::model::Project;
 
 /// What to print, and which phases to leave out.
@@ -40,7 +41,7 @@ pub enum What {
 /// # Errors
 /// Everything that is wrong with the files.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    let project = context.load_with(&loader::Options {
+    let loaded = context.load_with(&loader::Options {
         services: options.services.clone(),
         no_consistency: options.no_consistency,
         no_env_resolution: options.no_env_resolution,
@@ -49,6 +50,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         no_path_resolution: options.no_path_resolution,
         ..context.project.clone()
     })?;
+    let project = loaded.project;
     let text = text(&project, options)?;
     match &options.output {
         Some(path) => std::fs::write(path, text)
@@ -67,7 +69,7 @@ fn text(project: &Project, options: &Options) -> Result<String> {
         What::Images => project
             .services
             .values()
-            .map(|service| images::reference(&project.name, service))
+            .map(|service| lowering::image_name(project, service))
             .collect(),
         What::Environment => {
             let variables = project.environment.iter();
@@ -77,7 +79,8 @@ fn text(project: &Project, options: &Options) -> Result<String> {
             lines.sort();
             lines
         }
-        What::Yaml | What::Json | What::Hashes(_) => {
+        What::Hashes(services) => hashes(project, services)?,
+        What::Yaml | What::Json => {
             return Err(Error::Failed("config is not part of this ketch yet".into()));
         }
     };
@@ -85,6 +88,20 @@ fn text(project: &Project, options: &Options) -> Result<String> {
         line.push('\n');
     }
     Ok(lines.concat())
+}
+
+/// `service hash`, sorted by name.
+fn hashes(project: &Project, services: &str) -> Result<Vec<String>> {
+    let mut names: Vec<&str> = match services {
+        "*" => project.services.keys().map(String::as_str).collect(),
+        list => list.split(',').collect(),
+    };
+    names.sort_unstable();
+    let line = |name: &str| match project.services.get(name) {
+        Some(service) => Ok(format!("{name} {}", lowering::hash::of_service(service))),
+        None => Err(Error::Failed(format!("no such service: {name}"))),
+    };
+    names.into_iter().map(line).collect()
 }
 
 fn profiles(project: &Project) -> Vec<String> {

@@ -1,6 +1,9 @@
 //! `down`: stops and removes what `up` made.
 
-use super::{Context, Error, Result};
+use super::scope::Scope;
+use super::{Context, Result, is_set, perform};
+use crate::executor;
+use crate::planner::teardown::{self, Down, RemoveImages};
 
 /// What to take down.
 #[derive(Debug, Default)]
@@ -25,7 +28,41 @@ pub enum Images {
 /// Takes the project down.
 ///
 /// # Errors
-/// What could not be removed.
-pub fn run(_context: &Context, _options: &Options) -> Result<()> {
-    Err(Error::Failed("down is not part of this ketch yet".into()))
+/// What could not be removed; the rest is removed all the same.
+pub fn run(context: &Context, options: &Options) -> Result<()> {
+    let scope = Scope::find(context)?;
+    let observed = executor::observe(&context.engine, &scope.name)?;
+    if !options.services.is_empty() {
+        scope.services(&observed, &options.services)?;
+    }
+    let graph = scope.graph(&observed, &options.services)?;
+    let environment = match &scope.project {
+        Some(project) => &project.environment,
+        None => &context.project.environment,
+    };
+    let choices = Down {
+        services: options.services.clone(),
+        grace: perform::grace(options.timeout),
+        volumes: options.volumes,
+        remove_orphans: options.remove_orphans || is_set(environment.get("COMPOSE_REMOVE_ORPHANS")),
+        images: match options.images {
+            None => RemoveImages::None,
+            Some(Images::Local) => RemoveImages::Local,
+            Some(Images::All) => RemoveImages::All,
+        },
+    };
+    let plan = teardown::down(
+        &scope.name,
+        scope.project.as_ref(),
+        &graph,
+        &observed,
+        &choices,
+    );
+    if plan.steps.is_empty() {
+        context.ui.warn(format_args!(
+            "No resource found to remove for project {:?}.",
+            scope.name
+        ));
+    }
+    perform::run(context, &plan)
 }

@@ -1,6 +1,6 @@
 //! Images: `images`, and what `up` needs before anything is made.
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use ketch_runtime::engine::Engine;
 use ketch_runtime::error::ErrorKind;
 use ketch_runtime::image::Image;
@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::scope::Scope;
 use super::{Context, Error, Result, build};
-use crate::model::{Project, PullPolicy, Service, names};
+use crate::lowering;
+use crate::model::{Project, PullPolicy, Service};
 use crate::ui::table::{self, Layout};
 use crate::ui::{age, status};
 
@@ -64,14 +65,6 @@ enum Need {
     Pull,
 }
 
-/// The reference of a service's image: what it says, or what its build is called.
-pub fn reference(project: &str, service: &Service) -> String {
-    match &service.image {
-        Some(image) => image.value.clone(),
-        None => names::image(project, &service.name),
-    }
-}
-
 /// Makes sure that every image is here: builds what is to be built, refuses what can't be had, and
 /// does so before anything else is made.
 ///
@@ -81,7 +74,7 @@ pub fn ensure(context: &Context, project: &Project, policy: Policy) -> Result<()
     let mut to_build = Vec::new();
     let mut missing = Vec::new();
     for service in project.services.values() {
-        let reference = reference(&project.name, service);
+        let reference = lowering::image_name(project, service);
         let here = exists(&context.engine, &reference)?;
         match need(service, policy, here) {
             Need::Nothing => {}
@@ -114,11 +107,11 @@ pub fn ensure(context: &Context, project: &Project, policy: Policy) -> Result<()
         }
         return Ok(());
     }
-    let request = build::Request {
+    let extra = build::Extra {
         quiet: policy.quiet,
-        ..build::Request::default()
+        ..build::Extra::default()
     };
-    build::services(context, project, &to_build, &request)
+    build::services(context, project, &to_build, &extra)
 }
 
 fn need(service: &Service, policy: Policy, here: bool) -> Need {
@@ -140,6 +133,24 @@ fn need(service: &Service, policy: Policy, here: bool) -> Need {
         _ if may_build => Need::Build,
         _ => Need::Missing,
     }
+}
+
+/// The image id of each service, as far as the images are here.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn ids(engine: &Engine, project: &Project) -> Result<IndexMap<String, String>> {
+    let mut ids = IndexMap::new();
+    for service in project.services.values() {
+        match engine.image(&lowering::image_name(project, service)) {
+            Ok(image) => {
+                ids.insert(service.name.clone(), image.id.as_str().to_owned());
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(ids)
 }
 
 /// Whether the store has it.

@@ -1,16 +1,32 @@
-//! `kill`.
+//! `kill`: a signal to running containers, one-off ones included.
 
-use super::{Context, Error, Result};
+use ketch_runtime::sys::signal;
 
-/// Not written.
+use super::scope::Scope;
+use super::{Context, Error, Result, perform};
+use crate::executor;
+use crate::planner::teardown;
+
+/// Sends a signal to the containers of these services (empty: all).
 ///
 /// # Errors
-/// Always.
-pub fn run(
-    _context: &Context,
-    _services: &[String],
-    _signal: &str,
-    _remove_orphans: bool,
-) -> Result<()> {
-    Err(Error::Failed("kill is not part of this ketch yet".into()))
+/// `no such service: x`; a signal that does not exist.
+pub fn run(context: &Context, services: &[String], signal: &str, orphans: bool) -> Result<()> {
+    if signal::parse(signal).is_none() {
+        return Err(Error::Failed(format!("invalid signal: {signal}")));
+    }
+    let scope = Scope::find(context)?;
+    let observed = executor::observe(&context.engine, &scope.name)?;
+    let named = scope.services(&observed, services)?;
+    let services = if orphans && services.is_empty() {
+        Vec::new()
+    } else {
+        named
+    };
+    let plan = teardown::kill(&observed, &services, Some(signal));
+    if plan.steps.is_empty() {
+        context.ui.talk("No container to kill");
+        return Ok(());
+    }
+    perform::run(context, &plan)
 }

@@ -4,8 +4,10 @@
 //! executor or the engine, and talks through `ui`. It returns an error or has reported
 //! it, never both.
 
+pub mod attach;
 pub mod build;
 pub mod config;
+pub mod deadline;
 pub mod down;
 pub mod exec;
 pub mod images;
@@ -13,6 +15,7 @@ pub mod kill;
 pub mod logs;
 pub mod ls;
 pub mod pause;
+pub mod perform;
 pub mod port;
 pub mod ps;
 pub mod pull;
@@ -29,9 +32,9 @@ pub mod wait;
 use ketch_runtime::cancel::Cancel;
 use ketch_runtime::engine::Engine;
 
+use crate::diag::{Diagnostic, Diagnostics, Sources};
 use crate::executor::DiskFiles;
-use crate::loader::{self, Failed};
-use crate::model::Project;
+use crate::loader::{self, Failed, Loaded};
 use crate::ui::{Closed, Ui};
 use signals::Signals;
 
@@ -82,13 +85,30 @@ impl From<Closed> for Error {
     }
 }
 
+impl Error {
+    /// What was found after loading, at its places.
+    pub fn invalid(diagnostics: Diagnostics, sources: &Sources) -> Self {
+        Self::Invalid(Box::new(Failed {
+            diagnostics,
+            sources: sources.clone(),
+        }))
+    }
+
+    /// One thing that was found after loading.
+    pub fn diagnostic(diagnostic: Diagnostic, sources: &Sources) -> Self {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(diagnostic);
+        Self::invalid(diagnostics, sources)
+    }
+}
+
 impl Context {
     /// Loads the project with these services and what they need (empty: all), and says what
     /// should be said about its files.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
-    pub fn load(&self, services: &[String]) -> Result<Project> {
+    pub fn load(&self, services: &[String]) -> Result<Loaded> {
         self.load_with(&loader::Options {
             services: services.to_vec(),
             ..self.project.clone()
@@ -99,11 +119,11 @@ impl Context {
     ///
     /// # Errors
     /// Everything that is wrong with the files.
-    pub fn load_with(&self, options: &loader::Options) -> Result<Project> {
+    pub fn load_with(&self, options: &loader::Options) -> Result<Loaded> {
         match loader::load(&DiskFiles::default(), options) {
             Ok(loaded) => {
                 self.ui.diagnostics(&loaded.warnings, &loaded.sources);
-                Ok(loaded.project)
+                Ok(loaded)
             }
             Err(failed) => Err(Error::Invalid(Box::new(failed))),
         }
@@ -113,4 +133,14 @@ impl Context {
     pub fn parallelism(&self) -> usize {
         self.parallel.unwrap_or(0)
     }
+}
+
+/// Whether a variable of Compose's own says yes.
+pub(crate) fn is_set(value: Option<&String>) -> bool {
+    value.is_some_and(|value| {
+        matches!(
+            value.to_ascii_lowercase().as_str(),
+            "1" | "t" | "true" | "yes" | "y"
+        )
+    })
 }

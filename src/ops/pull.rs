@@ -2,6 +2,7 @@
 
 use super::{Context, Error, Result, images};
 use crate::loader;
+use crate::lowering;
 
 /// What to pull.
 #[derive(Debug)]
@@ -24,15 +25,16 @@ pub fn run(context: &Context, options: Options) -> Result<()> {
         return Err(Error::Failed("--policy must be missing or always".into()));
     }
     let always = options.policy.as_deref() == Some("always");
-    let project = context.load_with(&loader::Options {
+    let loaded = context.load_with(&loader::Options {
         services: options.services,
         no_dependencies: !options.include_dependencies,
         ..context.project.clone()
     })?;
+    let project = loaded.project;
     let progress = context.ui.progress("Pulling");
     let mut failed = false;
     for service in project.services.values() {
-        let id = images::reference(&project.name, service);
+        let id = lowering::image_name(&project, service);
         let id_shown = format!("Image {id}");
         if service.build.is_some() && (options.ignore_buildable || service.image.is_none()) {
             progress.done(&service.name, "Skipped - No image to be pulled");

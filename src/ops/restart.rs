@@ -1,18 +1,25 @@
-//! `restart`.
+//! `restart`: dependencies first, and with them dependants that ask for it.
 
-use super::{Context, Error, Result};
+use super::scope::Scope;
+use super::{Context, Result, perform};
+use crate::executor;
+use crate::planner::teardown;
 
-/// Not written.
+/// Restarts the containers of these services (empty: all), stopped ones too.
 ///
 /// # Errors
-/// Always.
+/// `no such service: x`; what could not be restarted.
 pub fn run(
-    _context: &Context,
-    _services: &[String],
-    _timeout: Option<i64>,
-    _dependents: bool,
+    context: &Context,
+    services: &[String],
+    timeout: Option<i64>,
+    dependants: bool,
 ) -> Result<()> {
-    Err(Error::Failed(
-        "restart is not part of this ketch yet".into(),
-    ))
+    let scope = Scope::find(context)?;
+    let observed = executor::observe(&context.engine, &scope.name)?;
+    let services = scope.services(&observed, services)?;
+    let graph = scope.graph(&observed, &services)?;
+    let grace = perform::grace(timeout);
+    let plan = teardown::restart(&graph, &observed, &services, grace, !dependants);
+    perform::run(context, &plan)
 }

@@ -8,8 +8,11 @@ use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::ContainerFilter;
 
 use super::{Context, Error, Result};
+use crate::diag::Sources;
+use crate::graph::ServiceGraph;
 use crate::model::Project;
 use crate::model::names::label;
+use crate::planner::{Observed, teardown};
 
 /// A project by its files, or by its name alone.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Scope {
     pub name: String,
     /// Absent: known by its name only.
     pub project: Option<Project>,
+    /// The texts that the project was read from.
+    pub sources: Sources,
 }
 
 /// A container of a project, with what its labels say.
@@ -94,9 +99,10 @@ impl Scope {
     /// What is wrong with the files; or that there are none and no name is given.
     pub fn find(context: &Context) -> Result<Self> {
         match context.load(&[]) {
-            Ok(project) => Ok(Self {
-                name: project.name.clone(),
-                project: Some(project),
+            Ok(loaded) => Ok(Self {
+                name: loaded.project.name.clone(),
+                project: Some(loaded.project),
+                sources: loaded.sources,
             }),
             Err(Error::Invalid(failed)) if names_no_file(&failed) => {
                 let options = &context.project;
@@ -109,6 +115,7 @@ impl Scope {
                     Some(name) => Ok(Self {
                         name,
                         project: None,
+                        sources: Sources::default(),
                     }),
                     None => Err(Error::Invalid(failed)),
                 }
@@ -155,9 +162,7 @@ impl Scope {
     pub fn check(&self, members: &[Member], services: &[String]) -> Result<()> {
         for service in services {
             let known = match &self.project {
-                Some(project) => {
-                    project.services.contains_key(service) || project.disabled.contains_key(service)
-                }
+                Some(project) => has(project, service),
                 None => members.iter().any(|member| member.service == *service),
             };
             if !known {
@@ -165,6 +170,51 @@ impl Scope {
             }
         }
         Ok(())
+    }
+
+    /// The services that a command means: those named, else every one that the files have and whose
+    /// profile is on; empty: whatever containers say.
+    ///
+    /// # Errors
+    /// `no such service: x`.
+    pub fn services(&self, observed: &Observed, named: &[String]) -> Result<Vec<String>> {
+        if named.is_empty() {
+            let project = self.project.as_ref();
+            return Ok(project.map_or_else(Vec::new, |project| {
+                project.services.keys().cloned().collect()
+            }));
+        }
+        for service in named {
+            let known = match &self.project {
+                Some(project) => has(project, service),
+                None => observed
+                    .containers
+                    .iter()
+                    .any(|one| one.service == *service),
+            };
+            if !known {
+                return Err(Error::Failed(format!("no such service: {service}")));
+            }
+        }
+        Ok(named.to_vec())
+    }
+
+    /// Who needs whom: by the files, or by what containers remember when there are none, or when
+    /// a service is meant whose profile is off.
+    ///
+    /// # Errors
+    /// A cycle.
+    pub fn graph(&self, observed: &Observed, services: &[String]) -> Result<ServiceGraph> {
+        match &self.project {
+            Some(project)
+                if services
+                    .iter()
+                    .all(|name| project.services.contains_key(name)) =>
+            {
+                ServiceGraph::new(project).map_err(|cycle| Error::diagnostic(cycle, &self.sources))
+            }
+            _ => Ok(teardown::graph_of(observed)),
+        }
     }
 
     fn selects(&self, services: &[String], service: &str) -> bool {
@@ -203,6 +253,10 @@ impl Scope {
             })
         })
     }
+}
+
+fn has(project: &Project, service: &str) -> bool {
+    project.services.contains_key(service) || project.disabled.contains_key(service)
 }
 
 fn names_no_file(failed: &crate::loader::Failed) -> bool {

@@ -1,6 +1,12 @@
-//! `start`.
+//! `start`: what is there, behind its gates.
 
-use super::{Context, Error, Result};
+use std::time::Duration;
+
+use super::deadline::Deadline;
+use super::scope::Scope;
+use super::{Context, Error, Result, perform};
+use crate::executor;
+use crate::planner::teardown;
 
 /// What to start.
 #[derive(Debug)]
@@ -10,10 +16,25 @@ pub struct Options {
     pub wait_timeout: Option<u64>,
 }
 
-/// Not written.
+/// Starts the containers of these services (empty: all) and of what they need.
 ///
 /// # Errors
-/// Always.
-pub fn run(_context: &Context, _options: &Options) -> Result<()> {
-    Err(Error::Failed("start is not part of this ketch yet".into()))
+/// `service "x" has no container to start`; a failed gate.
+pub fn run(context: &Context, options: &Options) -> Result<()> {
+    let scope = Scope::find(context)?;
+    let observed = executor::observe(&context.engine, &scope.name)?;
+    let services = scope.services(&observed, &options.services)?;
+    let graph = scope.graph(&observed, &services)?;
+    let plan = teardown::start(&graph, &observed, &services, options.wait)
+        .map_err(|problem| Error::diagnostic(problem, &scope.sources))?;
+    let Some(seconds) = options.wait_timeout.filter(|_| options.wait) else {
+        return perform::run(context, &plan);
+    };
+    let deadline = Deadline::after(context, Duration::from_secs(seconds))?;
+    match perform::run_until(context, &plan, &deadline.cancel) {
+        Err(Error::Interrupted) if deadline.is_over() => Err(Error::Failed(format!(
+            "application not healthy after {seconds}s"
+        ))),
+        other => other,
+    }
 }

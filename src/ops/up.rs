@@ -1,7 +1,19 @@
 //! `up`, `create`, `scale`: the project as the files say.
 
-use super::images::Policy;
-use super::{Context, Error, Result};
+use std::time::Duration;
+
+use indexmap::IndexSet;
+use jiff::Timestamp;
+
+use super::deadline::Deadline;
+use super::images::{self, Policy};
+use super::{Context, Error, Result, attach, is_set, perform};
+use crate::executor::{self, DiskFiles};
+use crate::graph::ServiceGraph;
+use crate::loader::{self, Loaded};
+use crate::lowering;
+use crate::model::Project;
+use crate::planner::{self, Plan};
 use crate::ui::logs::Style;
 
 /// What the command line says.
@@ -62,7 +74,107 @@ pub enum Abort {
 /// Brings the project up.
 ///
 /// # Errors
-/// What is wrong with the files; what could not be done.
-pub fn run(_context: &Context, _options: Options) -> Result<()> {
-    Err(Error::Failed("up is not part of this ketch yet".into()))
+/// What is wrong with the files; images that can't be had; what could not be done.
+pub fn run(context: &Context, options: &Options) -> Result<()> {
+    let begun = Timestamp::now();
+    let loaded = load(context, options)?;
+    let project = &loaded.project;
+    let invalid = |diagnostics| Error::invalid(diagnostics, &loaded.sources);
+    let graph =
+        ServiceGraph::new(project).map_err(|cycle| Error::diagnostic(cycle, &loaded.sources))?;
+    images::ensure(context, project, options.images)?;
+    let image_ids = images::ids(&context.engine, project)?;
+    let lowered = lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;
+    context.ui.diagnostics(&lowered.warnings, &loaded.sources);
+    let observed = executor::observe(&context.engine, &project.name)?;
+    let mut choices = choices(project, options)?;
+    let mut plan =
+        planner::reconcile(project, &graph, &lowered, &observed, &choices).map_err(invalid)?;
+    if !plan.questions.is_empty() && !context.dry_run {
+        choices.recreate_volumes = ask(context, &plan, options.yes);
+        plan =
+            planner::reconcile(project, &graph, &lowered, &observed, &choices).map_err(invalid)?;
+    }
+    match &options.attach {
+        Some(attach) if !context.dry_run => {
+            let services =
+                attach::Services::new(project, &options.services, attach, choices.grace)?;
+            attach::run(context, &project.name, &plan, &services, attach, begun)
+        }
+        _ => execute(context, &plan, options),
+    }
+}
+
+fn load(context: &Context, options: &Options) -> Result<Loaded> {
+    let loaded = context.load_with(&loader::Options {
+        services: options.services.clone(),
+        no_dependencies: options.no_deps,
+        ..context.project.clone()
+    })?;
+    let project = &loaded.project;
+    if project.services.is_empty() {
+        return Err(Error::Failed("no service selected".into()));
+    }
+    for (service, _) in &options.scale {
+        if !project.services.contains_key(service) {
+            return Err(Error::Failed(format!("no such service: {service}")));
+        }
+    }
+    Ok(loaded)
+}
+
+fn choices(project: &Project, options: &Options) -> Result<planner::Options> {
+    let says = |name: &str| is_set(project.environment.get(name));
+    let remove_orphans = options.remove_orphans || says("COMPOSE_REMOVE_ORPHANS");
+    let ignore_orphans = says("COMPOSE_IGNORE_ORPHANS");
+    if remove_orphans && ignore_orphans {
+        return Err(Error::Failed(
+            "cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans".into(),
+        ));
+    }
+    let recreate = match options.recreate {
+        Recreate::Diverged => planner::Recreate::Diverged,
+        Recreate::Always => planner::Recreate::Force,
+        Recreate::Never => planner::Recreate::Never,
+    };
+    Ok(planner::Options {
+        targets: options.services.clone(),
+        recreate,
+        recreate_dependencies: match options.recreate {
+            _ if options.recreate_dependencies => planner::Recreate::Force,
+            Recreate::Never => planner::Recreate::Never,
+            Recreate::Diverged | Recreate::Always => planner::Recreate::Diverged,
+        },
+        renew_anonymous_volumes: options.renew_volumes,
+        no_start: !options.start,
+        remove_orphans,
+        ignore_orphans,
+        scale: options.scale.iter().cloned().collect(),
+        grace: perform::grace(options.timeout),
+        no_dependencies: options.no_deps,
+        wait: options.wait,
+        recreate_volumes: IndexSet::new(),
+    })
+}
+
+/// Asks before anything is lost; where nobody can answer, the answer is no.
+fn ask(context: &Context, plan: &Plan, yes: bool) -> IndexSet<String> {
+    let agreed = plan
+        .questions
+        .iter()
+        .filter(|question| yes || context.ui.confirm(&question.text));
+    agreed.map(|question| question.volume.clone()).collect()
+}
+
+fn execute(context: &Context, plan: &Plan, options: &Options) -> Result<()> {
+    let Some(seconds) = options.wait_timeout.filter(|_| options.wait) else {
+        return perform::run(context, plan);
+    };
+    let deadline = Deadline::after(context, Duration::from_secs(seconds))?;
+    match perform::run_until(context, plan, &deadline.cancel) {
+        Err(Error::Interrupted) if deadline.is_over() => Err(Error::Failed(format!(
+            "application not healthy after {seconds}s"
+        ))),
+        other => other,
+    }
 }

@@ -69,6 +69,6 @@ impl Args {
             services: self.services,
             ..Options::default()
         };
-        ops::up::run(context, options)
+        ops::up::run(context, &options)
     }
 }

@@ -31,6 +31,6 @@ impl Args {
             start: true,
             ..Options::default()
         };
-        ops::up::run(context, options)
+        ops::up::run(context, &options)
     }
 }

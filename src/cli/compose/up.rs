@@ -102,7 +102,7 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         self.check()?;
-        ops::up::run(context, self.options()?)
+        ops::up::run(context, &self.options()?)
     }
 
     fn check(&self) -> Result<()> {
