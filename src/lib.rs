@@ -12,17 +12,17 @@ pub mod diag;
 pub mod units;
 
 // Pure
-pub mod graph;
-pub mod loader;
-pub mod lowering;
-pub mod model;
-pub mod planner;
 pub mod yaml;
+pub mod model;
+pub mod loader;
+pub mod graph;
+pub mod lowering;
+pub mod planner;
 
 // Effects
 pub mod executor;
-pub mod ops;
 pub mod ui;
+pub mod ops;
 
 // Faces
 pub mod cli;

@@ -10,8 +10,8 @@
 //! read them.
 
 // Foundations
-pub mod cancel;
 pub mod error;
+pub mod cancel;
 
 // Data
 pub mod spec;
@@ -20,29 +20,27 @@ pub mod spec;
 pub mod sys;
 
 // Storage
-pub mod content;
 pub mod store;
+pub mod content;
 
 // Images
 pub mod layer;
-
 pub mod image;
 
 // What a container is
 pub mod container;
 
 // Pieces of a container
+pub mod volume;
 pub mod cgroup;
 pub mod security;
-
-pub mod init;
 pub mod network;
-pub mod volume;
+pub mod init;
 
 // The keeper of one container
 pub mod monitor;
 
 // What callers use
-pub mod builder;
 pub mod engine;
+pub mod builder;
 pub mod reexec;
