@@ -4,11 +4,25 @@
 //! 1 namespaces made; 2 cgroup, limits and network in place; 3 root switched and
 //! ready; 4 exec done or failed.
 
+mod child;
+mod devices;
+mod exec;
+mod finish;
+mod message;
+mod mounts;
+mod parent;
+mod reaper;
+mod rootfs;
+mod sysctls;
+mod user;
+
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use crate::container::record::{Process, Record};
-use crate::error::{Error, ErrorKind, Result};
+
+pub use exec::exec;
+pub use parent::{Pending, start};
 
 /// The standard streams of a new process, as the monitor made them.
 #[derive(Debug)]
@@ -27,7 +41,8 @@ pub enum Stdio {
 #[derive(Debug)]
 pub struct StartRequest<'a> {
     pub record: &'a Record,
-    /// `Roots::container`: hosts, hostname, resolv.conf (made before), upper, work.
+    /// `Roots::container`: hosts, hostname, resolv.conf (made before); upper, work and the mount
+    /// point are made here.
     pub directory: PathBuf,
     /// The layers' directories, lowest first.
     pub layers: Vec<PathBuf>,
@@ -42,28 +57,8 @@ pub struct JoinedNamespaces {
     pub net: Option<OwnedFd>,
     pub pid: Option<OwnedFd>,
     pub ipc: Option<OwnedFd>,
-}
-
-/// A process that has its namespaces and cgroup and waits before meeting point 2: the network
-/// can be set up now. Dropping it kills the process and removes the cgroup.
-#[derive(Debug)]
-pub struct Pending {}
-
-impl Pending {
-    /// The container's network namespace.
-    pub fn network_namespace(&self) -> BorrowedFd<'_> {
-        unimplemented_start()
-    }
-
-    /// Lets the process go on to its exec; returns once exec is done, or why it failed
-    /// (`CommandNotFound` 127, `NotExecutable` 126, else 128).
-    pub fn release(self) -> Result<Child> {
-        Err(Error::new(ErrorKind::Unsupported, "not written yet"))
-    }
-}
-
-fn unimplemented_start() -> ! {
-    panic!("not written yet")
+    /// With `ipc`: the donor's mount namespace, whose /dev/shm is shown here too.
+    pub ipc_mounts: Option<OwnedFd>,
 }
 
 /// A running process of a container; the monitor reaps it.
@@ -73,11 +68,6 @@ pub struct Child {
     pub pidfd: OwnedFd,
     /// The master side, when a terminal was asked for.
     pub terminal: Option<OwnedFd>,
-}
-
-/// Starts the first process up to meeting point 1. The caller must be single-threaded.
-pub fn start(_request: StartRequest<'_>) -> Result<Pending> {
-    Err(Error::new(ErrorKind::Unsupported, "not written yet"))
 }
 
 /// A further process in a running container.
@@ -90,10 +80,4 @@ pub struct ExecRequest<'a> {
     pub process: Process,
     pub privileged: bool,
     pub stdio: Stdio,
-}
-
-/// Starts it; returns once exec is done. The caller must be single-threaded and becomes the
-/// parent of the process.
-pub fn exec(_request: ExecRequest<'_>) -> Result<Child> {
-    Err(Error::new(ErrorKind::Unsupported, "not written yet"))
 }

@@ -5,7 +5,7 @@
 )]
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::io::{IoSlice, IoSliceMut};
 use rustix::net::{
@@ -102,6 +102,22 @@ pub fn cloexec_from(first: u32) -> Result<()> {
         || format!("close_range({first}.., cloexec)"),
     )?;
     Ok(())
+}
+
+/// Closes everything from fd 3 on but `kept`, which is moved to 3 and closed at exec. Values that
+/// own the closed fds must not be used or dropped any more.
+pub fn keep_only(kept: OwnedFd) -> Result<OwnedFd> {
+    let old = kept.into_raw_fd();
+    if old != 3 {
+        check(
+            // SAFETY: whatever fd 3 was is closed by contract; see `close_from`.
+            i64::from(unsafe { libc::dup3(old, 3, libc::O_CLOEXEC) }),
+            || format!("dup3({old}, 3)"),
+        )?;
+    }
+    close_from(4)?;
+    // SAFETY: fd 3 is the duplicate made above, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(3) })
 }
 
 /// Puts a duplicate of `fd` in the place of a standard stream (0, 1 or 2), open across exec.

@@ -53,8 +53,6 @@ pub fn thread_count() -> Result<usize> {
 /// # Errors
 /// EBUSY when this process has further threads: their locks would stay shut in the child.
 pub fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
-    const PIDFD: u64 = 0x1000;
-    const INTO_CGROUP: u64 = 0x2_0000_0000;
     let threads = thread_count()?;
     if threads != 1 {
         return Err(Error::new(
@@ -62,6 +60,18 @@ pub fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
             libc::EBUSY,
         ));
     }
+    clone_process(namespaces, cgroup)
+}
+
+/// Forks from a process that is itself a fork by this module, and so has one thread. Does not
+/// look into /proc, which may be a container's by now.
+pub fn fork_again() -> Result<Fork> {
+    clone_process(0, None)
+}
+
+fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
+    const PIDFD: u64 = 0x1000;
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut pidfd: libc::c_int = -1;
     // SAFETY: plain integers; zero means "not used" for every field.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
