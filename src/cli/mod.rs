@@ -27,9 +27,7 @@ use options::Global;
 #[command(
     name = "ketch",
     disable_version_flag = true,
-    disable_help_subcommand = true,
     subcommand_required = true,
-    arg_required_else_help = true,
     max_term_width = 100
 )]
 struct Ketch {
@@ -44,9 +42,7 @@ struct Ketch {
 #[command(
     name = "docker-compose",
     disable_version_flag = true,
-    disable_help_subcommand = true,
     subcommand_required = true,
-    arg_required_else_help = true,
     max_term_width = 100
 )]
 struct DockerCompose {
@@ -146,6 +142,13 @@ fn face_of(mut args: Vec<OsString>) -> std::result::Result<(Face, Vec<OsString>)
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
     let is_compose = args.get(1).is_some_and(|word| word == "compose");
+    let first = 1 + usize::from(is_compose);
+    if args
+        .get(first)
+        .is_some_and(|word| word == "--version" || word == "-v")
+    {
+        args[first] = "version".into();
+    }
     match called.as_str() {
         "docker-compose" => Ok((Face::Compose, args)),
         "docker" if is_compose => {
@@ -187,5 +190,6 @@ mod tests {
         assert_eq!(face(&["ketch", "up"]).unwrap().0, Face::Ketch);
         assert_eq!(face(&["ketch", "compose", "up"]).unwrap().1.len(), 2);
         assert!(face(&["docker", "ps"]).is_err());
+        assert_eq!(face(&["docker-compose", "-v"]).unwrap().1[1], "version");
     }
 }

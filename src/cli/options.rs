@@ -30,7 +30,7 @@ pub(super) struct Global {
     #[arg(long, env = "COMPOSE_COMPATIBILITY", hide_env = true)]
     compatibility: bool,
     /// Execute command in dry run mode
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(super) dry_run: bool,
     /// Specify an alternate environment file
     #[arg(long = "env-file", value_name = "stringArray")]

@@ -69,10 +69,10 @@ fn settle_switch(args: &mut Vec<OsString>, error: &clap::Error) -> bool {
 fn explain<P: Parser>(error: &clap::Error) -> Ended {
     let invalid = |kind| text(error, kind).unwrap_or_default();
     match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::MissingSubcommand => Ended::Help(error.to_string()),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ended::Help(error.to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Ended::Help(P::command().render_help().to_string())
+        }
         ErrorKind::InvalidSubcommand => {
             let name = invalid(ContextKind::InvalidSubcommand);
             let message = if NOT_YET.contains(&name.as_str()) {

@@ -114,6 +114,7 @@ pub fn run(
 ) -> Result<()> {
     let (sender, receiver) = channel();
     let progress = perform::begin(context, plan);
+    let give_up = Cancel::new()?;
     let mut foreground = Foreground {
         context,
         project,
@@ -130,10 +131,11 @@ pub fn run(
         members: IndexMap::new(),
         progress: Some(progress),
         stop_reading: Cancel::new()?,
+        give_up: give_up.clone(),
         up: None,
         ending: None,
     };
-    watch_signals(context, &sender);
+    watch_signals(context, &give_up, &sender);
     for kept in &plan.kept {
         foreground.follow(&kept.service, &kept.container);
     }
@@ -146,10 +148,13 @@ pub fn run(
                 let _loop_left = steps.send(Message::Step(event));
             };
             let parallelism = context.parallelism();
-            let result = executor::run(plan, &backend, &mut tell, &context.cancel, parallelism);
+            let result = executor::run(plan, &backend, &mut tell, &give_up, parallelism);
             let _loop_left = up.send(Message::Up(result));
         });
-        foreground.run(&receiver)
+        let result = foreground.run(&receiver);
+        // Whatever ended the loop, nobody waits for the rest of the plan.
+        foreground.give_up.cancel();
+        result
     });
     foreground.stop_reading.cancel();
     if let Some(progress) = foreground.progress.take() {
@@ -213,6 +218,8 @@ struct Foreground<'a> {
     /// Until output begins.
     progress: Option<Progress>,
     stop_reading: Cancel,
+    /// Gives up what `up` still has to do.
+    give_up: Cancel,
     up: Option<Result<(), Vec<Failure>>>,
     ending: Option<Ending>,
 }
@@ -224,13 +231,7 @@ impl Foreground<'_> {
             let Ok(message) = receiver.recv() else { break };
             match message {
                 Message::Step(event) => self.step(&event)?,
-                Message::Up(Ok(())) => self.up = Some(Ok(())),
-                Message::Up(Err(failures)) => {
-                    if !self.context.cancel.is_cancelled() {
-                        return Err(perform::failed(&failures));
-                    }
-                    self.up = Some(Err(failures));
-                }
+                Message::Up(result) => self.up_ended(result)?,
                 Message::Log(told) => self.log(told)?,
                 Message::State {
                     container,
@@ -251,9 +252,23 @@ impl Foreground<'_> {
     fn is_over(&self) -> bool {
         let has_ended = |member: &Member| !member.attached || member.told;
         self.ending.is_none()
-            && !self.context.cancel.is_cancelled()
+            && !self.give_up.is_cancelled()
             && matches!(self.up, Some(Ok(())))
             && self.members.values().all(has_ended)
+    }
+
+    /// Stopping waits for this: a container that starts meanwhile would be missed.
+    fn up_ended(&mut self, result: Result<(), Vec<Failure>>) -> Result<()> {
+        if let Err(failures) = &result
+            && !self.give_up.is_cancelled()
+        {
+            return Err(perform::failed(failures));
+        }
+        self.up = Some(result);
+        if self.ending.is_some() {
+            self.stop();
+        }
+        Ok(())
     }
 
     fn step(&mut self, event: &executor::Event) -> Result<()> {
@@ -422,8 +437,7 @@ impl Foreground<'_> {
         // A one-shot that others wait for ends as it should.
         if aborts && self.ending.is_none() && !self.is_waited_for(container) {
             self.context.ui.talk("Aborting on container exit...");
-            self.ending = Some(Ending::Aborted(code));
-            self.stop();
+            self.end(Ending::Aborted(code));
         }
     }
 
@@ -444,8 +458,15 @@ impl Foreground<'_> {
         self.context
             .ui
             .talk("Gracefully Stopping... press Ctrl+C again to force");
-        self.ending = Some(Ending::Interrupted);
-        self.stop();
+        self.end(Ending::Interrupted);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+        self.give_up.cancel();
+        if self.up.is_some() {
+            self.stop();
+        }
     }
 
     /// Stops in reverse order on a thread of its own; the second signal kills.
@@ -548,10 +569,11 @@ fn watch(engine: &Engine, container: &str, cancel: &Cancel, sender: &Sender<Mess
     let _loop_left = sender.send(Message::Gone(name()));
 }
 
-fn watch_signals(context: &Context, sender: &Sender<Message>) {
-    let (first, sender) = (context.cancel.clone(), sender.clone());
+fn watch_signals(context: &Context, give_up: &Cancel, sender: &Sender<Message>) {
+    let (first, give_up, sender) = (context.cancel.clone(), give_up.clone(), sender.clone());
     thread::spawn(move || {
         wait_for(&first);
+        give_up.cancel();
         let _loop_left = sender.send(Message::Interrupted);
     });
 }

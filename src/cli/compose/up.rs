@@ -38,7 +38,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     force_recreate: bool,
     /// Enable interactive shortcuts when running attached
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "COMPOSE_MENU", hide_env = true)]
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", env = "COMPOSE_MENU", hide_possible_values = true, hide_env = true)]
     menu: Option<bool>,
     /// Do not attach (stream logs) to the specified services
     #[arg(long, value_name = "stringArray")]
