@@ -1,189 +1,24 @@
-//! Staying in the foreground: the outputs and ends of many containers, and what ctrl-C means.
-//!
-//! The plan is carried out on a thread of its own while output already flows. Everything
-//! that happens (steps, log records, states, signals) comes in over one channel, and one
-//! loop decides: there is nothing to lock and no order to guess.
+//! The loop of an attached `up`: what to print, and when the whole is over.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 use jiff::Timestamp;
 use ketch_runtime::cancel::Cancel;
 use ketch_runtime::container::state::Status;
-use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::LogQuery;
-use rustix::event::{PollFd, PollFlags, poll};
 
-use super::logs::{self, Told};
-use super::scope::short_name;
-use super::up::{Abort, Attach};
-use super::{Context, Error, Result, perform};
-use crate::executor::{self, EngineBackend, EventStatus, Failure};
-use crate::model::Project;
-use crate::planner::{Grace, Op, Plan, teardown};
+use super::super::logs::Told;
+use super::super::scope::short_name;
+use super::super::up::{Abort, Attach};
+use super::super::{Context, Error, Result, perform};
+use super::sources::{self, Message};
+use super::{Services, attached_names, stopping};
+use crate::executor::{self, EventStatus, Failure};
+use crate::planner::{Op, Plan, Until};
 use crate::ui::logs::Printer;
 use crate::ui::progress::Progress;
-
-/// Which services are meant by what.
-#[derive(Debug)]
-pub struct Services {
-    /// Their output is shown, and their ends end the command.
-    attached: IndexSet<String>,
-    /// Stopped when the command is interrupted.
-    stopped: Vec<String>,
-    /// How long they are given for it.
-    grace: Grace,
-}
-
-impl Services {
-    /// From what the command line and the files say.
-    ///
-    /// # Errors
-    /// `no such service: x`.
-    pub fn new(
-        project: &Project,
-        named: &[String],
-        options: &Attach,
-        grace: Grace,
-    ) -> Result<Self> {
-        let from = options.exit_code_from.iter();
-        for service in options.only.iter().chain(&options.not).chain(from) {
-            if !project.services.contains_key(service) {
-                return Err(Error::Failed(format!("no such service: {service}")));
-            }
-        }
-        let stopped: Vec<String> = if named.is_empty() {
-            project.services.keys().cloned().collect()
-        } else {
-            named.to_vec()
-        };
-        let candidates: Vec<String> = match () {
-            () if !options.only.is_empty() => options.only.clone(),
-            () if options.dependencies => project.services.keys().cloned().collect(),
-            () => stopped.clone(),
-        };
-        let says_no = |name: &String| {
-            let by_file = project
-                .services
-                .get(name)
-                .and_then(|service| service.attach);
-            options.not.contains(name) || (options.only.is_empty() && by_file == Some(false))
-        };
-        let attached = candidates
-            .into_iter()
-            .filter(|name| !says_no(name))
-            .collect();
-        Ok(Self {
-            attached,
-            stopped,
-            grace,
-        })
-    }
-}
-
-/// Everything that can happen.
-enum Message {
-    Step(executor::Event),
-    /// The plan of `up` has ended.
-    Up(Result<(), Vec<Failure>>),
-    Log(Told),
-    State {
-        container: String,
-        status: Status,
-        exit_code: i32,
-    },
-    /// No state can come from this container any more.
-    Gone(String),
-    Interrupted,
-    /// The plan that stops everything has ended.
-    Stopped(Result<(), Vec<Failure>>),
-}
-
-/// Carries the plan out, shows output, and ends when all attached containers have ended.
-///
-/// # Errors
-/// What failed; the code of the container that ended the whole; `Interrupted`.
-pub fn run(
-    context: &Context,
-    project: &str,
-    plan: &Plan,
-    services: &Services,
-    options: &Attach,
-    begun: Timestamp,
-) -> Result<()> {
-    let (sender, receiver) = channel();
-    let progress = perform::begin(context, plan);
-    let give_up = Cancel::new()?;
-    let mut foreground = Foreground {
-        context,
-        project,
-        plan,
-        services,
-        options,
-        begun,
-        sender: sender.clone(),
-        printer: Printer::new(
-            &context.ui,
-            options.style,
-            &attached_names(plan, project, services),
-        ),
-        members: IndexMap::new(),
-        progress: Some(progress),
-        stop_reading: Cancel::new()?,
-        give_up: give_up.clone(),
-        up: None,
-        ending: None,
-    };
-    watch_signals(context, &give_up, &sender);
-    for kept in &plan.kept {
-        foreground.follow(&kept.service, &kept.container);
-    }
-    let result = thread::scope(|scope| {
-        let up = sender.clone();
-        scope.spawn(move || {
-            let backend = EngineBackend::new(context.engine.clone());
-            let steps = up.clone();
-            let mut tell = move |event| {
-                let _loop_left = steps.send(Message::Step(event));
-            };
-            let parallelism = context.parallelism();
-            let result = executor::run(plan, &backend, &mut tell, &give_up, parallelism);
-            let _loop_left = up.send(Message::Up(result));
-        });
-        let result = foreground.run(&receiver);
-        // Whatever ended the loop, nobody waits for the rest of the plan.
-        foreground.give_up.cancel();
-        result
-    });
-    foreground.stop_reading.cancel();
-    if let Some(progress) = foreground.progress.take() {
-        progress.finish();
-    }
-    result
-}
-
-/// The names that will be shown, so that prefixes are aligned from the first line on.
-fn attached_names(plan: &Plan, project: &str, services: &Services) -> Vec<String> {
-    let started = plan.steps.iter().filter_map(|step| match &step.op {
-        Op::StartContainer { name } | Op::RestartContainer { name, .. } => {
-            Some((step.service.as_deref()?, name.as_str()))
-        }
-        _ => None,
-    });
-    let kept = plan
-        .kept
-        .iter()
-        .map(|kept| (kept.service.as_str(), kept.container.as_str()));
-    let mut names: Vec<String> = kept
-        .chain(started)
-        .filter(|(service, _)| services.attached.contains(*service))
-        .map(|(_, container)| short_name(container, project).to_owned())
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
 
 /// A container that was started or found running.
 struct Member {
@@ -204,7 +39,8 @@ enum Ending {
     Aborted(i32),
 }
 
-struct Foreground<'a> {
+/// The state of the loop; lives on one thread.
+pub(super) struct Foreground<'a> {
     context: &'a Context,
     project: &'a str,
     plan: &'a Plan,
@@ -224,8 +60,54 @@ struct Foreground<'a> {
     ending: Option<Ending>,
 }
 
-impl Foreground<'_> {
-    fn run(&mut self, receiver: &Receiver<Message>) -> Result<()> {
+impl<'a> Foreground<'a> {
+    pub(super) fn new(
+        context: &'a Context,
+        project: &'a str,
+        plan: &'a Plan,
+        services: &'a Services,
+        options: &'a Attach,
+        begun: Timestamp,
+        sender: &Sender<Message>,
+    ) -> Result<Self> {
+        let names = attached_names(plan, project, services);
+        let mut foreground = Self {
+            context,
+            project,
+            plan,
+            services,
+            options,
+            begun,
+            sender: sender.clone(),
+            printer: Printer::new(&context.ui, options.style, &names),
+            members: IndexMap::new(),
+            progress: Some(perform::begin(context, plan)),
+            stop_reading: Cancel::new()?,
+            give_up: Cancel::new()?,
+            up: None,
+            ending: None,
+        };
+        for kept in &plan.kept {
+            foreground.follow(&kept.service, &kept.container);
+        }
+        Ok(foreground)
+    }
+
+    /// Cancelled when what `up` still has to do is given up.
+    pub(super) fn give_up(&self) -> Cancel {
+        self.give_up.clone()
+    }
+
+    /// Ends the threads that read, and the picture.
+    pub(super) fn leave(&mut self) {
+        self.stop_reading.cancel();
+        if let Some(progress) = self.progress.take() {
+            progress.finish();
+        }
+    }
+
+    /// Takes messages until the whole is over.
+    pub(super) fn run(&mut self, receiver: &Receiver<Message>) -> Result<()> {
         while !self.is_over() {
             // A sender is kept in `self`, so there is always somebody to wait for.
             let Ok(message) = receiver.recv() else { break };
@@ -267,8 +149,9 @@ impl Foreground<'_> {
         self.up = Some(result);
         if self.ending.is_some() {
             self.stop();
+            return Ok(());
         }
-        Ok(())
+        self.begin_output()
     }
 
     fn step(&mut self, event: &executor::Event) -> Result<()> {
@@ -348,11 +231,11 @@ impl Foreground<'_> {
                 since: Some(self.begun),
                 ..LogQuery::default()
             };
-            thread::spawn(move || read_log(&engine, &name, &query, &cancel, &sender));
+            thread::spawn(move || sources::read_log(&engine, &name, &query, &cancel, &sender));
         }
         let (name, sender) = (container.to_owned(), self.sender.clone());
         let cancel = self.stop_reading.clone();
-        thread::spawn(move || watch(&engine, &name, &cancel, &sender));
+        thread::spawn(move || sources::watch(&engine, &name, &cancel, &sender));
     }
 
     fn log(&mut self, told: Told) -> Result<()> {
@@ -447,7 +330,7 @@ impl Foreground<'_> {
         };
         self.plan.steps.iter().any(|step| {
             matches!(&step.op, Op::Gate(gate)
-                if gate.service == member.service && gate.until == crate::planner::Until::Completed)
+                if gate.service == member.service && gate.until == Until::Completed)
         })
     }
 
@@ -488,11 +371,11 @@ impl Foreground<'_> {
         );
         thread::spawn(move || {
             let (engine, project, services, second) = killer;
-            wait_for(&second);
-            let _what_is_left_is_told_by_stop = kill(&engine, &project, &services);
+            sources::wait_for(&second);
+            let _what_is_left_is_told_by_stop = stopping::kill(&engine, &project, &services);
         });
         thread::spawn(move || {
-            let result = stop(&engine, &project, &services, grace, &progress);
+            let result = stopping::stop(&engine, &project, &services, grace, &progress);
             let _loop_left = sender.send(Message::Stopped(result));
         });
     }
@@ -532,91 +415,4 @@ impl Foreground<'_> {
             Err(_) => member.exit,
         }
     }
-}
-
-fn read_log(
-    engine: &Engine,
-    container: &str,
-    query: &LogQuery,
-    cancel: &Cancel,
-    sender: &Sender<Message>,
-) {
-    let (told, incoming) = channel();
-    thread::scope(|scope| {
-        scope.spawn(move || logs::read(engine, container, container, query, cancel, &told));
-        for told in incoming {
-            if sender.send(Message::Log(told)).is_err() {
-                break;
-            }
-        }
-    });
-}
-
-fn watch(engine: &Engine, container: &str, cancel: &Cancel, sender: &Sender<Message>) {
-    let name = || container.to_owned();
-    if let Ok(mut watch) = engine.watch_container(container) {
-        while let Ok(Some(state)) = watch.next(cancel) {
-            let message = Message::State {
-                container: name(),
-                status: state.status,
-                exit_code: state.exit_code,
-            };
-            if sender.send(message).is_err() {
-                return;
-            }
-        }
-    }
-    let _loop_left = sender.send(Message::Gone(name()));
-}
-
-fn watch_signals(context: &Context, give_up: &Cancel, sender: &Sender<Message>) {
-    let (first, give_up, sender) = (context.cancel.clone(), give_up.clone(), sender.clone());
-    thread::spawn(move || {
-        wait_for(&first);
-        give_up.cancel();
-        let _loop_left = sender.send(Message::Interrupted);
-    });
-}
-
-/// Blocks until the token is cancelled. Signals are blocked in this thread, so nothing else wakes it.
-fn wait_for(token: &Cancel) {
-    let mut fds = [PollFd::new(token, PollFlags::IN)];
-    while let Err(rustix::io::Errno::INTR) = poll(&mut fds, None) {}
-}
-
-fn stop(
-    engine: &Engine,
-    project: &str,
-    services: &[String],
-    grace: Grace,
-    progress: &Progress,
-) -> Result<(), Vec<Failure>> {
-    let Ok(observed) = executor::observe(engine, project) else {
-        return Ok(());
-    };
-    let graph = teardown::graph_of(&observed);
-    let plan = teardown::stop(&graph, &observed, services, grace);
-    carry_out(engine, &plan, &mut |event| {
-        progress.show(&perform::shown(&event));
-    })
-}
-
-fn kill(engine: &Engine, project: &str, services: &[String]) -> Result<(), Vec<Failure>> {
-    let Ok(observed) = executor::observe(engine, project) else {
-        return Ok(());
-    };
-    let plan = teardown::kill(&observed, services, None);
-    carry_out(engine, &plan, &mut |_| {})
-}
-
-/// To the end: nothing gives up a stop that the user asked for.
-fn carry_out(
-    engine: &Engine,
-    plan: &Plan,
-    tell: &mut dyn FnMut(executor::Event),
-) -> Result<(), Vec<Failure>> {
-    let Ok(never) = Cancel::new() else {
-        return Ok(());
-    };
-    executor::run(plan, &EngineBackend::new(engine.clone()), tell, &never, 0)
 }

@@ -1,0 +1,141 @@
+//! Staying in the foreground: the outputs and ends of many containers, and what ctrl-C means.
+//!
+//! The plan is carried out on a thread of its own while output already flows. Everything
+//! that happens (steps, log records, states, signals) comes in over one channel, and one
+//! loop decides: there is nothing to lock and no order to guess.
+
+mod foreground;
+mod sources;
+mod stopping;
+
+use std::sync::mpsc::channel;
+use std::thread;
+
+use indexmap::IndexSet;
+use jiff::Timestamp;
+
+use super::scope::short_name;
+use super::up::Attach;
+use super::{Context, Error, Result};
+use crate::executor::{self, EngineBackend};
+use crate::model::Project;
+use crate::planner::{Grace, Op, Plan};
+use foreground::Foreground;
+use sources::Message;
+
+/// Which services are meant by what.
+#[derive(Debug)]
+pub struct Services {
+    /// Their output is shown, and their ends end the command.
+    attached: IndexSet<String>,
+    /// Stopped when the command is interrupted.
+    stopped: Vec<String>,
+    /// How long they are given for it.
+    grace: Grace,
+}
+
+impl Services {
+    /// From what the command line and the files say.
+    ///
+    /// # Errors
+    /// `no such service: x`.
+    pub fn new(
+        project: &Project,
+        named: &[String],
+        options: &Attach,
+        grace: Grace,
+    ) -> Result<Self> {
+        let from = options.exit_code_from.iter();
+        for service in options.only.iter().chain(&options.not).chain(from) {
+            if !project.services.contains_key(service) {
+                return Err(Error::Failed(format!("no such service: {service}")));
+            }
+        }
+        let stopped: Vec<String> = if named.is_empty() {
+            project.services.keys().cloned().collect()
+        } else {
+            named.to_vec()
+        };
+        let candidates: Vec<String> = match () {
+            () if !options.only.is_empty() => options.only.clone(),
+            () if options.dependencies => project.services.keys().cloned().collect(),
+            () => stopped.clone(),
+        };
+        let says_no = |name: &String| {
+            let by_file = project
+                .services
+                .get(name)
+                .and_then(|service| service.attach);
+            options.not.contains(name) || (options.only.is_empty() && by_file == Some(false))
+        };
+        let attached = candidates
+            .into_iter()
+            .filter(|name| !says_no(name))
+            .collect();
+        Ok(Self {
+            attached,
+            stopped,
+            grace,
+        })
+    }
+}
+
+/// Carries the plan out, shows output, and ends when all attached containers have ended.
+///
+/// # Errors
+/// What failed; the code of the container that ended the whole; `Interrupted`.
+pub fn run(
+    context: &Context,
+    project: &str,
+    plan: &Plan,
+    services: &Services,
+    options: &Attach,
+    begun: Timestamp,
+) -> Result<()> {
+    let (sender, receiver) = channel();
+    let mut foreground =
+        Foreground::new(context, project, plan, services, options, begun, &sender)?;
+    let give_up = foreground.give_up();
+    sources::watch_signals(context, &give_up, &sender);
+    let result = thread::scope(|scope| {
+        let (up, give_up) = (sender.clone(), &give_up);
+        scope.spawn(move || {
+            let backend = EngineBackend::new(context.engine.clone());
+            let steps = up.clone();
+            let mut tell = move |event| {
+                let _loop_left = steps.send(Message::Step(event));
+            };
+            let parallelism = context.parallelism();
+            let result = executor::run(plan, &backend, &mut tell, give_up, parallelism);
+            let _loop_left = up.send(Message::Up(result));
+        });
+        let result = foreground.run(&receiver);
+        // Whatever ended the loop, nobody waits for the rest of the plan.
+        give_up.cancel();
+        result
+    });
+    foreground.leave();
+    result
+}
+
+/// The names that will be shown, so that prefixes are aligned from the first line on.
+fn attached_names(plan: &Plan, project: &str, services: &Services) -> Vec<String> {
+    let started = plan.steps.iter().filter_map(|step| match &step.op {
+        Op::StartContainer { name } | Op::RestartContainer { name, .. } => {
+            Some((step.service.as_deref()?, name.as_str()))
+        }
+        _ => None,
+    });
+    let kept = plan
+        .kept
+        .iter()
+        .map(|kept| (kept.service.as_str(), kept.container.as_str()));
+    let mut names: Vec<String> = kept
+        .chain(started)
+        .filter(|(service, _)| services.attached.contains(*service))
+        .map(|(_, container)| short_name(container, project).to_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
