@@ -93,6 +93,7 @@ fn observed_container(container: &Container) -> ObservedContainer {
         shares: shared_with(container),
         volumes: record.mounts.iter().filter_map(observed_mount).collect(),
         labels: spec.labels.clone(),
+        spec: Some(Box::new(spec.clone())),
     }
 }
 

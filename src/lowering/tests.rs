@@ -1,3 +1,5 @@
+//! Lowering, as values: a project in, specs or complaints out.
+
 use indexmap::IndexMap;
 use ketch_runtime::spec::{MountKind, NetworkMode, RestartPolicy, Seccomp};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ketch_runtime::spec::{ContainerSpec, MountKind, MountSpec, Namespace, NetworkMode};
 
 use super::reconcile::Scope;
-use super::{Cause, ObservedContainer, Recreate};
+use super::{Cause, ObservedContainer, Recreate, difference};
 use crate::lowering::LoweredService;
 use crate::model::names::label;
 
@@ -366,7 +366,12 @@ impl<'a> Judge<'a, '_> {
             Recreate::Diverged => {}
         }
         if old.config_hash.as_ref() != Some(&self.lowered.config_hash) {
-            return Some(Cause::ConfigurationChanged);
+            let wanted = self.lowered.container(old.number);
+            let what = old
+                .spec
+                .as_ref()
+                .map(|spec| difference::describe(spec, &wanted));
+            return Some(Cause::ConfigurationChanged(what.unwrap_or_default()));
         }
         if self
             .lowered

@@ -5,6 +5,7 @@
 //! carried out: every step names its resource, what it comes after, and why it is there.
 
 mod containers;
+mod difference;
 mod gates;
 mod networks;
 mod observed;

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use ketch_runtime::container::state::{HealthStatus, Status};
+use ketch_runtime::spec::ContainerSpec;
 
 /// A snapshot, taken once for each plan.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,6 +41,8 @@ pub struct ObservedContainer {
     pub shares: Vec<String>,
     pub volumes: Vec<ObservedMount>,
     pub labels: IndexMap<String, String>,
+    /// What it was created from, to say what has changed since.
+    pub spec: Option<Box<ContainerSpec>>,
 }
 
 /// A volume in a container.

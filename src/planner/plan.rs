@@ -156,7 +156,8 @@ pub enum Cause {
     Missing,
     /// Exists, but does not run.
     NotRunning,
-    ConfigurationChanged,
+    /// What changed, in the words of the file; empty when only the hash says so.
+    ConfigurationChanged(String),
     ImageChanged,
     /// It is not joined to a network that it should have.
     NetworkMissing(String),
@@ -192,7 +193,10 @@ impl fmt::Display for Cause {
             Self::Follows | Self::Asked => Ok(()),
             Self::Missing => f.write_str("missing"),
             Self::NotRunning => f.write_str("not running"),
-            Self::ConfigurationChanged => f.write_str("configuration changed"),
+            Self::ConfigurationChanged(what) if what.is_empty() => {
+                f.write_str("configuration changed")
+            }
+            Self::ConfigurationChanged(what) => write!(f, "configuration changed: {what}"),
             Self::ImageChanged => f.write_str("image changed"),
             Self::NetworkMissing(name) => write!(f, "not joined to network {name}"),
             Self::VolumeMissing(name) => write!(f, "volume {name} not mounted"),

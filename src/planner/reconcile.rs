@@ -304,7 +304,10 @@ impl<'a> Reconciler<'a> {
             if network.recreate {
                 after.extend(self.users(|container| container.networks.contains(&name)));
                 let op = Op::RemoveNetwork { name: name.clone() };
-                after = vec![self.plan.push(op, after, Cause::ConfigurationChanged)];
+                after = vec![
+                    self.plan
+                        .push(op, after, Cause::ConfigurationChanged(String::new())),
+                ];
                 cause = Cause::Follows;
             }
             let op = Op::CreateNetwork(Box::new(network.spec.clone()));
@@ -321,7 +324,10 @@ impl<'a> Reconciler<'a> {
                 };
                 after.extend(self.users(uses));
                 let op = Op::RemoveVolume { name: name.clone() };
-                after = vec![self.plan.push(op, after, Cause::ConfigurationChanged)];
+                after = vec![
+                    self.plan
+                        .push(op, after, Cause::ConfigurationChanged(String::new())),
+                ];
                 cause = Cause::Follows;
             }
             let op = Op::CreateVolume(Box::new(volume.spec.clone()));

@@ -1,3 +1,5 @@
+//! Planning, as text: a project and a world in, the printed plan out.
+
 use indexmap::IndexMap;
 use ketch_runtime::container::state::Status;
 use ketch_runtime::spec::{MountKind, NetworkMode};
@@ -95,6 +97,7 @@ fn running(
         networks,
         volumes: volumes.collect(),
         labels: spec.labels.clone(),
+        spec: Some(Box::new(spec.clone())),
         ..ObservedContainer::default()
     }
 }
@@ -150,7 +153,7 @@ fn a_changed_variable_recreates_that_container_alone() {
     let plan = up(&project, &observed, &Options::default());
     assert_plan(
         &plan,
-        "1       container 0123456789ab_app-web-1 create configuration changed
+        "1       container 0123456789ab_app-web-1 create configuration changed: environment.COLOUR
          2 [1]   container app-web-1 stop
          3 [2]   container app-web-1 remove
          4 [3]   container 0123456789ab_app-web-1 rename to app-web-1
