@@ -514,7 +514,7 @@ fn pax_time(value: &[u8]) -> Result<(i64, u32)> {
         .parse()
         .map_err(|_| invalid(format!("damaged time {text:?}")))?;
     Ok(match (whole.starts_with('-'), nanoseconds) {
-        (true, 1..) => (seconds - 1, 1_000_000_000 - nanoseconds),
+        (true, 1..) => (seconds.saturating_sub(1), 1_000_000_000 - nanoseconds),
         _ => (seconds, nanoseconds),
     })
 }

@@ -639,4 +639,46 @@ mod tests {
         result.unwrap();
         assert!(directory.path().join("root/d").is_file());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(200))]
+
+        /// Any entries in any order, then any bytes of the archive changed: nothing outside of
+        /// the root is touched, and nothing panics.
+        #[test]
+        fn no_archive_leaves_its_root(
+            picks in proptest::collection::vec((0usize..5, 0usize..10, 0usize..10), 1..12),
+            changes in proptest::collection::vec((proptest::num::usize::ANY, proptest::num::u8::ANY), 0..3),
+        ) {
+            let names = [
+                "a", "a/b", "a/b/c", "../a", "/a", "a/../../canary", "l", "l/x", "l/../x", ".",
+            ];
+            let targets = ["a", "..", "../..", "/", "/tmp", "../canary", ".", "l", "a/b", "/proc/self/root"];
+            let kinds = [Kind::File, Kind::Directory, Kind::Symlink, Kind::HardLink, Kind::Fifo];
+            let mut writer = Writer::new(Vec::new());
+            for (kind, name, target) in picks {
+                let mut entry = link(names[name], kinds[kind], targets[target]);
+                if entry.kind == Kind::File {
+                    entry.size = 4;
+                }
+                writer.append(&entry, &b"evil"[..]).unwrap();
+            }
+            let mut bytes = writer.finish().unwrap();
+            for (at, value) in changes {
+                let at = at % bytes.len();
+                bytes[at] = value;
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let root = directory.path().join("root");
+            std::fs::create_dir(&root).unwrap();
+            std::fs::write(directory.path().join("canary"), "safe").unwrap();
+            let limits = Limits { entries: 100, total_bytes: 1 << 20 };
+            let _may_be_refused =
+                unpack(&mut Reader::new(&bytes[..]), &root, &Merged::empty(), limits);
+            let canary = std::fs::read(directory.path().join("canary")).unwrap();
+            proptest::prop_assert_eq!(canary, b"safe");
+            let outside = std::fs::read_dir(directory.path()).unwrap().count();
+            proptest::prop_assert_eq!(outside, 2);
+        }
+    }
 }
