@@ -107,7 +107,10 @@ pub fn run() -> ExitCode {
 
 fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
     // Threads inherit the mask: signals are blocked before the first one is made.
-    let signals = Signals::install()?;
+    let signals = match &command {
+        Command::Compose(verb) if verb.can_be_given_up() => Signals::install()?,
+        _ => Signals::ignored()?,
+    };
     let engine = Engine::open(global.roots()?)?;
     let context = Context {
         engine,

@@ -1,7 +1,7 @@
 //! `rm`: removes stopped containers, after a question.
 
 use super::scope::Scope;
-use super::{Context, Result, perform};
+use super::{Context, Error, Result, perform};
 use crate::executor;
 use crate::planner::{Op, teardown};
 
@@ -43,8 +43,13 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     let question = format!("Going to remove {}", names.join(", "));
     if options.force {
         context.ui.talk(question);
-    } else if !context.dry_run && !context.ui.confirm(&question) {
-        return Ok(());
+    } else if !context.dry_run && !context.ui.confirm(&question, &context.cancel) {
+        let given_up = context.cancel.is_cancelled();
+        return if given_up {
+            Err(Error::Interrupted)
+        } else {
+            Ok(())
+        };
     }
     perform::run(context, &plan)
 }

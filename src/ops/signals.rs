@@ -1,6 +1,7 @@
 //! SIGINT, SIGTERM and SIGWINCH as events: nothing runs inside a handler.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -8,6 +9,7 @@ use ketch_runtime::cancel::Cancel;
 use ketch_runtime::sys::signal;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::{Error, Result};
 
@@ -20,10 +22,26 @@ const SIGWINCH: i32 = 28;
 pub struct Signals {
     first: Cancel,
     second: Cancel,
+    /// Somebody acts on the second signal; else it ends the program on the spot.
+    second_is_awaited: Arc<AtomicBool>,
     resized: Arc<Mutex<Option<Cancel>>>,
 }
 
 impl Signals {
+    /// Tokens that no signal cancels: for commands without anything to give up, which signals
+    /// end as they end any program.
+    ///
+    /// # Errors
+    /// When the process is out of file descriptors.
+    pub fn ignored() -> Result<Self> {
+        Ok(Self {
+            first: Cancel::new()?,
+            second: Cancel::new()?,
+            second_is_awaited: Arc::default(),
+            resized: Arc::default(),
+        })
+    }
+
     /// Blocks the signals and starts the reader. Must be called before any other thread is made:
     /// threads inherit the mask, and a thread without it would take the default action.
     ///
@@ -32,11 +50,7 @@ impl Signals {
     pub fn install() -> Result<Self> {
         let fd = signal::signalfd(&[SIGINT, SIGTERM, SIGWINCH])
             .map_err(ketch_runtime::error::Error::from)?;
-        let signals = Self {
-            first: Cancel::new()?,
-            second: Cancel::new()?,
-            resized: Arc::default(),
-        };
+        let signals = Self::ignored()?;
         let seen = signals.clone();
         thread::Builder::new()
             .name("signals".into())
@@ -50,8 +64,9 @@ impl Signals {
         self.first.clone()
     }
 
-    /// Cancelled by the second one.
+    /// Cancelled by the second one, which then does nothing else.
     pub fn second(&self) -> Cancel {
+        self.second_is_awaited.store(true, Ordering::SeqCst);
         self.second.clone()
     }
 
@@ -88,12 +103,25 @@ impl Signals {
             if let Some(token) = listener {
                 token.cancel();
             }
-        } else if self.first.is_cancelled() {
+        } else if !self.first.is_cancelled() {
+            self.first.cancel();
+        } else if self.second_is_awaited.load(Ordering::SeqCst) && !self.second.is_cancelled() {
             self.second.cancel();
         } else {
-            self.first.cancel();
+            die_of(signal);
         }
     }
+}
+
+/// Ends the program as if the signal had never been blocked.
+fn die_of(signal: i32) {
+    let _still_blocked = signal::reset();
+    let signal = if signal == SIGTERM {
+        Signal::TERM
+    } else {
+        Signal::INT
+    };
+    let _still_alive = kill_process(getpid(), signal);
 }
 
 #[cfg(test)]
@@ -102,16 +130,13 @@ mod tests {
 
     #[test]
     fn the_second_signal_is_told_from_the_first() {
-        let signals = Signals {
-            first: Cancel::new().unwrap(),
-            second: Cancel::new().unwrap(),
-            resized: Arc::default(),
-        };
+        let signals = Signals::ignored().unwrap();
         signals.take(SIGINT);
         assert!(signals.first().is_cancelled());
-        assert!(!signals.second().is_cancelled());
+        let second = signals.second();
+        assert!(!second.is_cancelled());
         signals.take(SIGTERM);
-        assert!(signals.second().is_cancelled());
+        assert!(second.is_cancelled());
         let resize = signals.next_resize().unwrap();
         signals.take(SIGWINCH);
         assert!(resize.is_cancelled());

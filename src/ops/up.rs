@@ -162,7 +162,7 @@ fn ask(context: &Context, plan: &Plan, yes: bool) -> IndexSet<String> {
     let agreed = plan
         .questions
         .iter()
-        .filter(|question| yes || context.ui.confirm(&question.text));
+        .filter(|question| yes || context.ui.confirm(&question.text, &context.cancel));
     agreed.map(|question| question.volume.clone()).collect()
 }
 

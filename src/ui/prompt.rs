@@ -1,21 +1,32 @@
 //! Yes or no. Where nobody can answer, the answer is no.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
+
+use ketch_runtime::cancel::Cancel;
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::Ui;
 
 impl Ui {
-    /// Asks on stderr and reads one line of stdin; anything but a yes is a no.
+    /// Asks on stderr and reads one line of stdin; anything but a yes is a no, and so is giving up.
     ///
     /// Standard input that is not a terminal is read too, as Compose does: `yes | ketch rm`.
-    pub fn confirm(&self, question: &str) -> bool {
+    pub fn confirm(&self, question: &str, cancel: &Cancel) -> bool {
         self.error_data(format!("{question} [yN] ").as_bytes());
+        let stdin = io::stdin();
+        let mut fds = [
+            PollFd::new(&stdin, PollFlags::IN),
+            PollFd::new(cancel, PollFlags::IN),
+        ];
+        let polled = poll(&mut fds, None);
         let mut answer = String::new();
-        let read = io::stdin().lock().read_line(&mut answer);
-        if !io::stdin().is_terminal() {
-            let _unread = io::stderr().write_all(b"\n");
+        let is_read =
+            polled.is_ok() && !cancel.is_cancelled() && stdin.lock().read_line(&mut answer).is_ok();
+        // A terminal has echoed the end of the line; nothing else has.
+        if !is_read || !stdin.is_terminal() {
+            self.error_data(b"\n");
         }
-        read.is_ok() && is_yes(&answer)
+        is_read && is_yes(&answer)
     }
 }
 

@@ -57,6 +57,21 @@ pub(super) enum Verb {
 }
 
 impl Verb {
+    /// Whether ctrl-C has a meaning beyond the end of the program.
+    pub(super) fn can_be_given_up(&self) -> bool {
+        !matches!(
+            self,
+            Self::Config(_)
+                | Self::Images(_)
+                | Self::Ls(_)
+                | Self::Port(_)
+                | Self::Ps(_)
+                | Self::Pull(_)
+                | Self::Top(_)
+                | Self::Version(_)
+        )
+    }
+
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::Build(args) => args.run(context),
