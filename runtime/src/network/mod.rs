@@ -4,20 +4,26 @@
 //! joined by its monitor: addresses ([`ipam`]), host ports ([`ports`]), a cable into its
 //! namespace, a [`presence`] that others see, and the packet filter ([`ruleset`], carried out
 //! by [`nft`]) computed anew from all presences. Names are answered from presences too
-//! ([`names`]); [`resolv`] says what stands in resolv.conf.
+//! ([`names`], [`answer`]); [`resolv`] says what stands in resolv.conf.
+
+pub mod host;
+pub mod resolv;
+
+pub mod answer;
+pub mod names;
+pub mod presence;
+
+pub mod ipam;
+pub mod nft;
+pub mod ruleset;
 
 pub mod bridge;
-pub mod endpoint;
-pub mod ipam;
-pub mod join;
-pub mod names;
-pub mod nft;
 pub mod ports;
-pub mod presence;
-pub mod records;
-pub mod resolv;
-pub mod ruleset;
 pub mod sandbox;
+
+pub mod endpoint;
+pub mod join;
+pub mod records;
 
 pub use join::{adopt, attach, detach};
 pub use sandbox::inside;

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use sha2::{Digest as _, Sha256};
 
 use super::bridge::{self, HostNetwork};
+use super::host as host_files;
 use super::ipam::{self, Address, AnyPrefix, Leases, Pool, Prefix};
 use super::presence::{self, Presence};
-use super::resolv::ResolvConf;
 use super::ruleset::GatewayMode;
 use super::{Network, Subnet};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -382,7 +382,8 @@ fn subnets(spec: &NetworkSpec, others: &[Network], host: &HostNetwork) -> Result
     }
     taken4.extend(&host.ipv4_routes);
     taken6.extend(&host.ipv6_routes);
-    for server in name_servers() {
+    // The host's own servers must stay reachable.
+    for server in host_files::resolv_conf().servers {
         match server {
             IpAddr::V4(ip) => taken4.push(Prefix::of(ip, 32)),
             IpAddr::V6(ip) => taken6.push(Prefix::of(ip, 128)),
@@ -420,13 +421,6 @@ fn given<A: Address>(
         ));
     }
     Ok(ipam::subnet_of(prefix, gateway))
-}
-
-/// The host's own servers must stay reachable.
-fn name_servers() -> Vec<IpAddr> {
-    std::fs::read_to_string("/etc/resolv.conf")
-        .map(|text| ResolvConf::parse(&text).servers)
-        .unwrap_or_default()
 }
 
 /// 40 bits that are this host's: the same at every call, so that subnets follow each other.
