@@ -1,6 +1,10 @@
 //! What a container is on disk: its record (what was asked, merged with the image) and its state (what is).
 
+pub mod documents;
+pub mod files;
+pub mod merge;
 pub mod record;
+pub mod signal;
 pub mod state;
 
 /// One container, as it was a moment ago.

@@ -8,13 +8,17 @@ pub mod images;
 pub mod networks;
 pub mod volumes;
 
-use crate::error::Result;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::Roots;
 
 /// An installation: its roots, and every verb on what lies in them.
 #[derive(Debug, Clone)]
 pub struct Engine {
     roots: Roots,
+    /// What is executed as a monitor: a program whose `main` calls `reexec::check` first.
+    program: PathBuf,
 }
 
 impl Engine {
@@ -23,11 +27,33 @@ impl Engine {
     /// # Errors
     /// When the roots are not absolute.
     pub fn open(roots: Roots) -> Result<Self> {
-        Ok(Self { roots })
+        for root in [roots.data(), roots.run()] {
+            if !root.is_absolute() {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("{} is not an absolute path", root.display()),
+                ));
+            }
+        }
+        Ok(Self {
+            roots,
+            program: PathBuf::from("/proc/self/exe"),
+        })
+    }
+
+    /// Monitors are this program instead of the running one.
+    #[must_use]
+    pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
     }
 
     /// Where this installation lies.
     pub fn roots(&self) -> &Roots {
         &self.roots
+    }
+
+    fn program(&self) -> &Path {
+        &self.program
     }
 }

@@ -1,17 +1,37 @@
 //! Containers: one verb per file.
+//!
+//! A verb resolves the name, *settles* the container (a monitor that died is replaced or
+//! cleaned up after), and then changes documents under the container's lock or asks the
+//! monitor. Reading verbs only read files.
+
+mod create;
+mod exec;
+mod find;
+mod kill;
+mod logs;
+mod pause;
+mod processes;
+mod remove;
+mod rename;
+mod restart;
+mod settle;
+mod start;
+mod stop;
+mod watch;
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Engine;
-use crate::cancel::Cancel;
-use crate::container::Container;
-use crate::container::state::State;
-use crate::error::{Error, ErrorKind, Result};
-use crate::image::Image;
-use crate::spec::ContainerSpec;
+pub use exec::Exec;
+pub use logs::LogReader;
+pub use watch::StateWatch;
+
+use crate::container::documents;
+use crate::error::Result;
+use crate::monitor::control::{Ask, Client};
+use crate::store::Roots;
 use crate::store::id::Id;
 
 /// How long `stop` waits before SIGKILL.
@@ -74,35 +94,6 @@ pub struct LogRecord {
     pub text: Vec<u8>,
 }
 
-/// A log being read.
-#[derive(Debug)]
-pub struct LogReader {}
-
-impl LogReader {
-    /// The next record; waits for it when following; `None` at the end.
-    ///
-    /// # Errors
-    /// When the log can't be read; `Cancelled` when `cancel` was.
-    pub fn next(&mut self, _cancel: &Cancel) -> Result<Option<LogRecord>> {
-        Err(unwritten())
-    }
-}
-
-/// A subscription to the states of one container.
-#[derive(Debug)]
-pub struct StateWatch {}
-
-impl StateWatch {
-    /// The current state at the first call, then each change as the monitor tells it; `None`
-    /// when the container has ended for good and no change can come.
-    ///
-    /// # Errors
-    /// `Cancelled` when `cancel` was; `NotFound` when the container was removed.
-    pub fn next(&mut self, _cancel: &Cancel) -> Result<Option<State>> {
-        Err(unwritten())
-    }
-}
-
 /// A further process for a running container.
 #[derive(Debug)]
 pub struct ExecSpec {
@@ -131,33 +122,6 @@ pub enum ExecStdio {
     Terminal { rows: u16, columns: u16 },
 }
 
-/// A running exec.
-#[derive(Debug)]
-pub struct Exec {}
-
-impl Exec {
-    /// The terminal's master side, when one was asked for.
-    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
-        None
-    }
-
-    /// Passes a signal on to the process.
-    ///
-    /// # Errors
-    /// When the monitor is gone.
-    pub fn signal(&self, _signal: i32) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Waits for the exit code.
-    ///
-    /// # Errors
-    /// `Cancelled`, or when the monitor died.
-    pub fn wait(&mut self, _cancel: &Cancel) -> Result<i32> {
-        Err(unwritten())
-    }
-}
-
 /// Process numbers and command lines, for `top`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessRow {
@@ -167,88 +131,16 @@ pub struct ProcessRow {
     pub command: String,
 }
 
-fn unwritten() -> Error {
-    Error::new(ErrorKind::Unsupported, "not written yet")
-}
-
-impl Engine {
-    /// Makes a container from its image; nothing of it runs.
-    pub fn create_container(&self, _spec: &ContainerSpec) -> Result<Id> {
-        Err(unwritten())
+/// Waits until the monitor has left: it holds its lock to the very end, and only then may
+/// somebody else touch what it cleaned up.
+fn wait_until_gone(roots: &Roots, id: &Id) -> Result<()> {
+    while documents::has_monitor(roots, id)? {
+        match Client::ask(roots, id, Ask::Watch, &[])? {
+            // States come until the monitor closes the connection by ending.
+            Some(client) => while matches!(client.answer(None), Ok(Some(_))) {},
+            // Its socket is gone and its lock is not: it is about to exit.
+            None => std::thread::sleep(Duration::from_micros(200)),
+        }
     }
-
-    /// As `create_container`, from an image that need not have a name (build steps).
-    pub fn create_container_from(&self, _image: &Image, _spec: &ContainerSpec) -> Result<Id> {
-        Err(unwritten())
-    }
-
-    /// Starts it and returns once its process runs.
-    pub fn start_container(&self, _name: &str) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Asks it to stop, kills it after the grace, returns when it has ended.
-    pub fn stop_container(&self, _name: &str, _options: &StopOptions) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Sends a signal (default SIGKILL).
-    pub fn kill_container(&self, _name: &str, _signal: Option<&str>) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Stops and starts it.
-    pub fn restart_container(&self, _name: &str, _options: &StopOptions) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Freezes all its processes.
-    pub fn pause_container(&self, _name: &str) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Thaws them.
-    pub fn unpause_container(&self, _name: &str) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Removes it with its writable layer.
-    pub fn remove_container(&self, _name: &str, _options: &RemoveOptions) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// Gives it another name.
-    pub fn rename_container(&self, _name: &str, _new_name: &str) -> Result<()> {
-        Err(unwritten())
-    }
-
-    /// One container, by id, name, or unique prefix of its id.
-    pub fn container(&self, _name: &str) -> Result<Container> {
-        Err(unwritten())
-    }
-
-    /// Containers in the order of their creation, running or not.
-    pub fn containers(&self, _filter: &ContainerFilter) -> Result<Vec<Container>> {
-        Err(unwritten())
-    }
-
-    /// Subscribes to its states.
-    pub fn watch_container(&self, _name: &str) -> Result<StateWatch> {
-        Err(unwritten())
-    }
-
-    /// Opens its log.
-    pub fn container_logs(&self, _name: &str, _query: &LogQuery) -> Result<LogReader> {
-        Err(unwritten())
-    }
-
-    /// Runs a further process in it.
-    pub fn exec(&self, _name: &str, _spec: ExecSpec) -> Result<Exec> {
-        Err(unwritten())
-    }
-
-    /// Its processes.
-    pub fn container_processes(&self, _name: &str) -> Result<Vec<ProcessRow>> {
-        Err(unwritten())
-    }
+    Ok(())
 }

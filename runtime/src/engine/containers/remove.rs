@@ -1,0 +1,59 @@
+//! Remove: everything of the container that is on disk.
+
+use super::{Grace, RemoveOptions, StopOptions, wait_until_gone};
+use crate::container::state::Status;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::monitor::cleanup;
+use crate::store::id::Id;
+use crate::store::lock::{self, Lock};
+
+impl Engine {
+    /// Removes it with its writable layer.
+    ///
+    /// # Errors
+    /// `Conflict` when it runs and `force` was not asked for.
+    pub fn remove_container(&self, name: &str, options: &RemoveOptions) -> Result<()> {
+        let id = self.container_id(name)?;
+        let container = self.settled(&id)?;
+        if container.state.status.is_active() {
+            if !options.force {
+                return Err(refused(&container.record.name, container.state.status));
+            }
+            let kill = StopOptions {
+                signal: Some("KILL".into()),
+                grace: Grace::Configured,
+            };
+            self.stop(&id, &kill, true)?;
+        }
+        wait_until_gone(self.roots(), &id)?;
+        self.remove_stopped(&id, options.volumes)
+    }
+
+    fn remove_stopped(&self, id: &Id, volumes: bool) -> Result<()> {
+        let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
+        let container = match self.settle_locked(&guard, id) {
+            // Somebody else was quicker.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        if container.state.status.is_active() {
+            return Err(refused(&container.record.name, container.state.status));
+        }
+        cleanup::remove(self.roots(), container, volumes)?;
+        guard.remove()
+    }
+}
+
+fn refused(name: &str, status: Status) -> Error {
+    let why = match status {
+        Status::Paused => "container is paused and must be unpaused first".to_owned(),
+        status => {
+            format!("container is {status}: stop the container before removing or force remove")
+        }
+    };
+    Error::new(
+        ErrorKind::Conflict,
+        format!("cannot remove container \"/{name}\": {why}"),
+    )
+}

@@ -1,0 +1,101 @@
+//! Start: our own binary is executed anew as the container's monitor, and says one line.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use super::wait_until_gone;
+use crate::container::state::Status;
+use crate::engine::Engine;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::monitor::control::Reply;
+use crate::monitor::entry::{ADOPT, ARGV0, START};
+use crate::store::id::Id;
+use crate::store::lock::{self, Lock};
+use crate::sys;
+
+/// What a new monitor does first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Start,
+    /// The container runs; its monitor is dead.
+    Adopt,
+}
+
+impl Engine {
+    /// Starts it and returns once its process runs. A running container is left alone.
+    ///
+    /// # Errors
+    /// In Docker's words: a port that is taken (the container stays `created`), a program
+    /// that is not found; what failed is also kept in the container's state.
+    pub fn start_container(&self, name: &str) -> Result<()> {
+        let id = self.container_id(name)?;
+        let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
+        let container = self.settle_locked(&guard, &id)?;
+        match container.state.status {
+            Status::Paused => {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "cannot start a paused container, try unpause instead",
+                ));
+            }
+            Status::Running | Status::Restarting => return Ok(()),
+            Status::Removing | Status::Dead => {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "container is marked for removal and cannot be started",
+                ));
+            }
+            Status::Created | Status::Exited => {}
+        }
+        // The monitor of the last run may still be cleaning up.
+        wait_until_gone(self.roots(), &id)?;
+        self.run_monitor(&id, Mode::Start)
+    }
+
+    /// Starts a monitor and waits for its word. The caller holds the container's lock.
+    pub(super) fn run_monitor(&self, id: &Id, mode: Mode) -> Result<()> {
+        let (read, write) = sys::fd::pipe()?;
+        self.spawn_monitor(id, mode, write)?;
+        let mut line = Vec::new();
+        File::from(read)
+            .read_to_end(&mut line)
+            .context(|| "wait for the monitor".into())?;
+        match serde_json::from_slice::<Reply>(&line) {
+            Ok(reply) => reply.into_result().map(drop),
+            Err(_) => Err(Error::new(
+                ErrorKind::Internal,
+                format!("the monitor of {} died without a word", id.short()),
+            )),
+        }
+    }
+
+    /// The pipe is the monitor's standard output until it has said its line. It leaves our
+    /// session by itself.
+    fn spawn_monitor(&self, id: &Id, mode: Mode, word: OwnedFd) -> Result<()> {
+        let mut child = Command::new(self.program())
+            .arg0(ARGV0)
+            .arg(match mode {
+                Mode::Start => START,
+                Mode::Adopt => ADOPT,
+            })
+            .arg(self.roots().data())
+            .arg(self.roots().run())
+            .arg(id.as_str())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(word))
+            .stderr(Stdio::null())
+            .spawn()
+            .context(|| format!("start a monitor from {}", self.program().display()))?;
+        // A caller that lives on must not collect zombies. Nobody waits for this thread.
+        let reaper = std::thread::Builder::new()
+            .name("reaper".into())
+            .stack_size(64 * 1024);
+        let _detached = reaper.spawn(move || child.wait());
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Stop: asked of the monitor, which answers when the container has ended.
+
+use std::time::Duration;
+
+use super::{Grace, StopOptions, wait_until_gone};
+use crate::container::Container;
+use crate::container::signal;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::monitor::control::{Ask, Client};
+use crate::store::id::Id;
+
+impl Engine {
+    /// Asks it to stop, kills it after the grace, returns when it has ended. One that does not
+    /// run is left alone.
+    ///
+    /// # Errors
+    /// When even SIGKILL did not end it.
+    pub fn stop_container(&self, name: &str, options: &StopOptions) -> Result<()> {
+        let id = self.container_id(name)?;
+        self.stop(&id, options, false)
+    }
+
+    /// `keep`: it is going to be started again.
+    pub(super) fn stop(&self, id: &Id, options: &StopOptions, keep: bool) -> Result<()> {
+        let container = self.settled(id)?;
+        if container.state.status.is_active() {
+            let signal = match &options.signal {
+                Some(text) => signal::parse(text)?,
+                None => container.record.stop.signal,
+            };
+            let ask = Ask::Stop {
+                signal,
+                grace: grace(&container, options.grace),
+                keep,
+            };
+            // No monitor: it has just ended by itself.
+            if let Some(client) = Client::ask(self.roots(), id, ask, &[])? {
+                client.answer(None)?;
+            }
+        }
+        wait_until_gone(self.roots(), id)
+    }
+}
+
+fn grace(container: &Container, grace: Grace) -> Option<Duration> {
+    match grace {
+        Grace::Configured => container.record.stop.grace,
+        Grace::For(duration) => Some(duration),
+        Grace::Forever => None,
+    }
+}

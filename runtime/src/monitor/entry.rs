@@ -1,0 +1,88 @@
+//! The first and the last line of a monitor's life.
+//!
+//! Started as `ketch-monitor start|adopt DATA RUN ID` with a pipe as standard output. It says
+//! one line there (started, or why not) and then belongs to nobody: its own session, no
+//! standard streams, no signals from anybody's terminal.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use super::control::{self, Reply};
+use super::driver::Driver;
+use super::stdio;
+use crate::container::documents;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Roots;
+use crate::store::id::Id;
+use crate::sys;
+
+/// The name under which our binary is a monitor.
+pub const ARGV0: &str = "ketch-monitor";
+/// Start the container's process.
+pub const START: &str = "start";
+/// Take over a container that runs.
+pub const ADOPT: &str = "adopt";
+
+/// Runs a monitor to its end. `args` begin after the name.
+pub fn run(args: &[OsString]) {
+    // Whoever started us reads the reason from the pipe; there is nobody else to tell.
+    let Ok(word) = detach() else { return };
+    let mut word = Word(Some(word));
+    if let Err(error) = keep(args, &mut word) {
+        word.say(&Reply::failed(&error));
+    }
+}
+
+/// The line that the caller waits for, said once.
+#[derive(Debug)]
+pub struct Word(Option<OwnedFd>);
+
+impl Word {
+    /// Says it; later calls say nothing.
+    pub fn say(&mut self, reply: &Reply) {
+        if let Some(pipe) = self.0.take() {
+            let line = serde_json::to_vec(reply).unwrap_or_default();
+            // The caller may have been killed; the container does not depend on it.
+            let _nobody_listens = File::from(pipe).write_all(&line);
+        }
+    }
+}
+
+/// Leaves the caller's session and streams; keeps the pipe.
+fn detach() -> Result<OwnedFd> {
+    let word = sys::fd::duplicate(std::io::stdout().as_fd())?;
+    let null = stdio::null()?;
+    for number in 0..=2 {
+        sys::fd::replace_stdio(null.as_fd(), number)?;
+    }
+    // Whatever the caller had open is none of our business.
+    sys::fd::cloexec_from(3)?;
+    sys::process::setsid()?;
+    sys::process::set_umask(0o022);
+    sys::process::become_subreaper()?;
+    Ok(word)
+}
+
+fn keep(args: &[OsString], word: &mut Word) -> Result<()> {
+    let [mode, data, run, id] = args else {
+        return Err(Error::new(ErrorKind::Invalid, "not for use by hand"));
+    };
+    let roots = Roots::new(data, run);
+    let id = Id::try_from(id.to_string_lossy().into_owned())?;
+    let Some(lock) = documents::become_monitor(&roots, &id)? else {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("container {id} has a monitor already"),
+        ));
+    };
+    let container = documents::find(&roots, &id)?
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("No such container: {id}")))?;
+    let listener = control::listen(&roots, &id)?;
+    let mut driver = Driver::new(roots, container, listener)?;
+    driver.run(mode == ADOPT, word)?;
+    // Held to here: whoever sees the lock free finds everything cleaned up.
+    drop(lock);
+    Ok(())
+}
