@@ -110,6 +110,11 @@ impl Global {
     pub(super) fn looks(&self) -> Settings {
         let ansi = match self.ansi {
             _ if self.no_ansi => Ansi::Never,
+            None | Some(AnsiWord::Auto)
+                if std::env::var_os("TERM").is_some_and(|term| term == "dumb") =>
+            {
+                Ansi::Never
+            }
             Some(AnsiWord::Never) => Ansi::Never,
             Some(AnsiWord::Always) => Ansi::Always,
             Some(AnsiWord::Auto) | None => Ansi::Auto,

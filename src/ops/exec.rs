@@ -127,6 +127,7 @@ fn with_pipes(context: &Context, name: &str, options: Options, stdin: bool) -> R
 
 fn with_terminal(context: &Context, name: &str, options: Options) -> Result<i32> {
     let size = termios::tcgetwinsize(rustix::stdio::stdin()).ok();
+    let size = size.filter(|size| size.ws_row > 0 && size.ws_col > 0);
     let (rows, columns) = size.map_or((24, 80), |size| (size.ws_row, size.ws_col));
     let mut exec = start(
         context,
@@ -159,26 +160,20 @@ fn with_terminal(context: &Context, name: &str, options: Options) -> Result<i32>
 }
 
 fn start(context: &Context, name: &str, options: Options, stdio: ExecStdio) -> Result<Exec> {
-    let program = options.command[0].clone();
     match context.engine.exec(name, spec(options, stdio)) {
         Ok(exec) => Ok(exec),
         // The codes of a shell, and the words of the runtime that people know.
         Err(error) => match error.kind() {
-            ErrorKind::CommandNotFound => refused(context, &program, 127, &error),
-            ErrorKind::NotExecutable => refused(context, &program, 126, &error),
+            ErrorKind::CommandNotFound => refused(context, 127, &error),
+            ErrorKind::NotExecutable => refused(context, 126, &error),
             _ => Err(Error::Engine(error)),
         },
     }
 }
 
-fn refused(
-    context: &Context,
-    program: &str,
-    code: i32,
-    error: &ketch_runtime::error::Error,
-) -> Result<Exec> {
+fn refused(context: &Context, code: i32, error: &ketch_runtime::error::Error) -> Result<Exec> {
     context.ui.error(format_args!(
-        "OCI runtime exec failed: exec failed: unable to start container process: exec: {program:?}: {error}"
+        "OCI runtime exec failed: exec failed: unable to start container process: {error}"
     ));
     Err(Error::ExitedWith(code))
 }

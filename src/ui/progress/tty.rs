@@ -1,11 +1,15 @@
 //! The block that Compose's users know: a title with a count, a line for each resource, redrawn in place.
+//!
+//! The cursor always stands below the block, at the left: whoever prints next, even after
+//! we were killed, finds a clean line. Each redraw is one write.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Event, Picture, Status};
 use crate::ui::age;
@@ -14,29 +18,22 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// The block. A thread of its own turns the spinners until the block is finished.
-pub(super) struct Block(Arc<Shared>);
+pub(super) struct Block(Arc<Mutex<Lines>>);
 
-struct Shared {
+struct Lines {
     title: String,
     colour: bool,
     dry_run: bool,
-    bars: MultiProgress,
-    lines: Mutex<Lines>,
-    finished: AtomicBool,
-}
-
-#[derive(Default)]
-struct Lines {
-    /// The title's; made with the first event, so that work without events leaves no trace.
-    head: Option<ProgressBar>,
     by_id: IndexMap<String, Line>,
-    started: Option<Instant>,
+    begun: Instant,
+    /// How many lines stand on the screen above the cursor.
+    drawn: usize,
+    finished: bool,
 }
 
 struct Line {
-    bar: ProgressBar,
     event: Event,
-    started: Instant,
+    begun: Instant,
     ended: Option<Instant>,
     /// The last line that the step printed.
     tail: String,
@@ -44,14 +41,20 @@ struct Line {
 
 impl Block {
     pub(super) fn new(title: &str, colour: bool, dry_run: bool) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(Mutex::new(Lines {
             title: title.to_owned(),
             colour,
             dry_run,
-            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20)),
-            lines: Mutex::default(),
-            finished: AtomicBool::new(false),
-        }))
+            by_id: IndexMap::new(),
+            begun: Instant::now(),
+            drawn: 0,
+            finished: false,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        // A panic elsewhere leaves at worst an old picture.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,140 +66,182 @@ impl Drop for Block {
 
 impl Picture for Block {
     fn show(&self, event: &Event) {
-        let shared = &self.0;
-        let mut lines = shared.lock();
-        if lines.head.is_none() {
-            lines.head = Some(shared.bars.add(bar()));
-            lines.started = Some(Instant::now());
-            turn(Arc::clone(shared));
+        let mut lines = self.lock();
+        if lines.by_id.is_empty() {
+            lines.begun = Instant::now();
+            turn(Arc::clone(&self.0));
         }
-        let line = lines.by_id.entry(event.id.clone()).or_insert_with(|| Line {
-            bar: shared.bars.add(bar()),
-            event: event.clone(),
-            started: Instant::now(),
-            ended: None,
-            tail: String::new(),
-        });
-        // A resource that is taken up again (created, then started) counts its time anew.
-        if event.status == Status::Working && line.ended.take().is_some() {
-            line.started = Instant::now();
-        }
-        if event.status != Status::Working {
-            line.ended = Some(Instant::now());
-            line.tail.clear();
-        }
-        line.event = event.clone();
-        shared.draw(&lines);
+        lines.take(event);
+        lines.redraw();
     }
 
     fn output(&self, id: &str, text: &str) {
-        if let Some(line) = self.0.lock().by_id.get_mut(id) {
+        if let Some(line) = self.lock().by_id.get_mut(id) {
             line.tail = text.trim_end().to_owned();
         }
     }
 
     fn above(&self, print: &mut dyn FnMut()) {
-        self.0.bars.suspend(print);
+        let mut lines = self.lock();
+        lines.erase();
+        print();
+        lines.redraw();
     }
 
     fn finish(&self) {
-        let shared = &self.0;
-        if shared.finished.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let lines = shared.lock();
-        shared.draw(&lines);
-        for line in lines.by_id.values() {
-            line.bar.abandon();
-        }
-        if let Some(head) = &lines.head {
-            head.abandon();
+        let mut lines = self.lock();
+        if !lines.finished {
+            lines.redraw();
+            lines.finished = true;
         }
     }
 }
 
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
-        // A panic elsewhere leaves at worst an old picture.
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+impl Lines {
+    fn take(&mut self, event: &Event) {
+        let now = Instant::now();
+        let line = self.by_id.entry(event.id.clone()).or_insert_with(|| Line {
+            event: event.clone(),
+            begun: now,
+            ended: None,
+            tail: String::new(),
+        });
+        if event.status == Status::Working {
+            // A resource that is taken up again (created, then started) counts its time anew.
+            if line.ended.take().is_some() {
+                line.begun = now;
+            }
+        } else {
+            line.ended = Some(now);
+            line.tail.clear();
+        }
+        line.event = event.clone();
     }
 
-    fn draw(&self, lines: &Lines) {
-        let done = lines
+    fn redraw(&mut self) {
+        if self.finished || self.by_id.is_empty() {
+            return;
+        }
+        let (rows, columns) = screen();
+        let picture = self.picture(Instant::now(), rows, columns);
+        let mut out = String::new();
+        if self.drawn > 0 {
+            let _in_memory = write!(out, "\x1b[{}A\r", self.drawn);
+        }
+        for line in &picture {
+            out.push_str(line);
+            out.push_str("\x1b[K\n");
+        }
+        // Fewer lines than before (the screen became smaller): what is left below goes.
+        out.push_str("\x1b[J");
+        self.drawn = picture.len();
+        let _unread = std::io::stderr().write_all(out.as_bytes());
+    }
+
+    fn erase(&mut self) {
+        if self.drawn > 0 && !self.finished {
+            let text = format!("\x1b[{}A\r\x1b[J", self.drawn);
+            let _unread = std::io::stderr().write_all(text.as_bytes());
+            self.drawn = 0;
+        }
+    }
+
+    /// The title and as many lines as the screen has room for; those at work come first to be shown.
+    fn picture(&self, now: Instant, rows: usize, columns: usize) -> Vec<String> {
+        let ended = self
             .by_id
             .values()
             .filter(|line| line.ended.is_some())
             .count();
-        let width = console_width();
-        if let Some(head) = &lines.head {
-            let mark = if self.dry_run { " DRY-RUN MODE -" } else { "" };
-            let text = format!("[+]{mark} {} {done}/{}", self.title, lines.by_id.len());
-            let text = if done == lines.by_id.len() {
-                paint(self.colour, "34", &text)
-            } else {
-                text
-            };
-            head.set_message(text);
-        }
-        let turns = lines
-            .started
-            .map_or(0, |start| start.elapsed().as_millis() / REDRAW.as_millis());
-        let names = lines
+        let mark = if self.dry_run { " DRY-RUN MODE -" } else { "" };
+        let title = format!("[+]{mark} {} {ended}/{}", self.title, self.by_id.len());
+        let title = if ended == self.by_id.len() {
+            paint(self.colour, "34", &title)
+        } else {
+            title
+        };
+        let mut picture = vec![title];
+
+        let room = rows.saturating_sub(2).max(1);
+        let names = self
             .by_id
             .keys()
             .map(|id| id.chars().count())
             .max()
             .unwrap_or(0);
-        for line in lines.by_id.values() {
-            line.bar
-                .set_message(picture(line, turns, names, width, self.colour));
+        let hidden = if self.by_id.len() > room {
+            self.by_id.len() - (room - 1)
+        } else {
+            0
+        };
+        let mut to_hide = hidden;
+        let turn = now.duration_since(self.begun).as_millis() / REDRAW.as_millis();
+        for line in self.by_id.values() {
+            if to_hide > 0 && line.event.status == Status::Done {
+                to_hide -= 1;
+                continue;
+            }
+            if picture.len() > self.by_id.len() - hidden {
+                break;
+            }
+            picture.push(line.picture(now, turn, names, columns, self.colour));
         }
+        if hidden > 0 {
+            picture.push(format!(" ... {hidden} more"));
+        }
+        picture
     }
 }
 
-/// ` ✔ Container app-db-1  Healthy      0.5s`.
-fn picture(line: &Line, turns: u128, names: usize, width: usize, colour: bool) -> String {
-    let (mark, ansi) = match line.event.status {
-        Status::Working => {
-            let turn = usize::try_from(turns % SPINNER.len() as u128).unwrap_or(0);
-            (SPINNER[turn], "32")
+impl Line {
+    /// ` ✔ Container app-db-1  Healthy      0.5s`.
+    fn picture(
+        &self,
+        now: Instant,
+        turn: u128,
+        names: usize,
+        columns: usize,
+        colour: bool,
+    ) -> String {
+        let (mark, ansi) = match self.event.status {
+            Status::Working => {
+                let turn = usize::try_from(turn % SPINNER.len() as u128).unwrap_or(0);
+                (SPINNER[turn], "32")
+            }
+            Status::Done => ("✔", "32"),
+            Status::Warning => ("!", "33"),
+            Status::Error => ("✘", "31"),
+        };
+        let elapsed = age::tenths(self.ended.unwrap_or(now).duration_since(self.begun));
+        let details = if self.tail.is_empty() {
+            &self.event.details
+        } else {
+            &self.tail
+        };
+        let mut text = format!("{:names$}  {}", self.event.id, self.event.text);
+        if !details.is_empty() {
+            text.push(' ');
+            text.extend(
+                details
+                    .chars()
+                    .map(|c| if c.is_control() { ' ' } else { c }),
+            );
         }
-        Status::Done => ("✔", "32"),
-        Status::Warning => ("!", "33"),
-        Status::Error => ("✘", "31"),
-    };
-    let elapsed = line
-        .ended
-        .unwrap_or_else(Instant::now)
-        .duration_since(line.started);
-    let elapsed = age::tenths(elapsed);
-    let details = if line.tail.is_empty() {
-        &line.event.details
-    } else {
-        &line.tail
-    };
-    let mut text = format!("{:names$}  {}", line.event.id, line.event.text);
-    let used = 3 + text.chars().count();
-    let room = width.saturating_sub(used + elapsed.len() + 2);
-    if !details.is_empty() && room > 4 {
-        let details: String = details.chars().take(room - 1).collect();
-        text.push(' ');
-        text.push_str(&details);
-    }
-    let gap = width
-        .saturating_sub(3 + text.chars().count() + elapsed.len() + 1)
-        .max(1);
-    format!(
-        " {} {}{}{}",
-        paint(colour, ansi, mark),
-        if line.event.status == Status::Error {
+        // One column stays free: a full line would move the cursor on some terminals.
+        let room = columns.saturating_sub(3 + 1 + elapsed.len() + 1);
+        let text: String = text.chars().take(room).collect();
+        let gap = " ".repeat(room - text.chars().count() + 1);
+        let text = if self.event.status == Status::Error {
             paint(colour, ansi, &text)
         } else {
             text
-        },
-        " ".repeat(gap),
-        paint(colour, "34", &elapsed)
-    )
+        };
+        format!(
+            " {} {text}{gap}{}",
+            paint(colour, ansi, mark),
+            paint(colour, "34", &elapsed)
+        )
+    }
 }
 
 fn paint(colour: bool, ansi: &str, text: &str) -> String {
@@ -207,24 +252,28 @@ fn paint(colour: bool, ansi: &str, text: &str) -> String {
     }
 }
 
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg}").expect("the template is well formed");
-    ProgressBar::new_spinner().with_style(style)
-}
-
-fn console_width() -> usize {
-    rustix::termios::tcgetwinsize(rustix::stdio::stderr())
-        .ok()
-        .filter(|size| size.ws_col > 0)
-        .map_or(80, |size| usize::from(size.ws_col))
+/// Rows and columns of the terminal.
+fn screen() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(rustix::stdio::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            (usize::from(size.ws_row), usize::from(size.ws_col))
+        }
+        _ => (24, 80),
+    }
 }
 
 /// Redraws until the block is finished; the thread ends by itself.
-fn turn(shared: Arc<Shared>) {
-    std::thread::spawn(move || {
-        while !shared.finished.load(Ordering::SeqCst) {
-            shared.draw(&shared.lock());
-            std::thread::sleep(REDRAW);
+fn turn(lines: Arc<Mutex<Lines>>) {
+    thread::spawn(move || {
+        loop {
+            thread::sleep(REDRAW);
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.finished {
+                break;
+            }
+            if lines.by_id.values().any(|line| line.ended.is_none()) {
+                lines.redraw();
+            }
         }
     });
 }
@@ -233,19 +282,61 @@ fn turn(shared: Arc<Shared>) {
 mod tests {
     use super::*;
 
+    fn lines(events: &[(&str, &str, Status)]) -> Lines {
+        let mut lines = Lines {
+            title: "Running".into(),
+            colour: false,
+            dry_run: false,
+            by_id: IndexMap::new(),
+            begun: Instant::now(),
+            drawn: 0,
+            finished: false,
+        };
+        for (id, text, status) in events {
+            lines.take(&Event::new(*id, *text, *status));
+        }
+        lines
+    }
+
     #[test]
     fn the_time_stands_at_the_right_edge() {
-        let now = Instant::now();
-        let line = Line {
-            bar: ProgressBar::hidden(),
-            event: Event::new("Container app-db-1", "Healthy", Status::Done),
-            started: now,
-            ended: Some(now + Duration::from_millis(500)),
-            tail: String::new(),
-        };
+        let lines = lines(&[
+            ("Container app-db-1", "Healthy", Status::Done),
+            ("Network app", "Creating", Status::Working),
+        ]);
         assert_eq!(
-            picture(&line, 0, 20, 50, false),
-            " ✔ Container app-db-1    Healthy             0.5s"
+            lines.picture(lines.begun, 24, 50),
+            [
+                "[+] Running 1/2",
+                " ✔ Container app-db-1  Healthy               0.0s",
+                " ⠋ Network app         Creating              0.0s",
+            ]
         );
+    }
+
+    #[test]
+    fn a_small_screen_hides_what_is_done() {
+        let lines = lines(&[
+            ("a", "Created", Status::Done),
+            ("b", "Creating", Status::Working),
+            ("c", "Created", Status::Done),
+            ("d", "Created", Status::Done),
+        ]);
+        let picture = lines.picture(lines.begun, 4, 40);
+        assert_eq!(picture.len(), 3, "{picture:?}");
+        assert!(picture[1].contains(" b  Creating"), "{picture:?}");
+        assert_eq!(picture[2], " ... 3 more");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_screen() {
+        let lines = lines(&[(
+            "Container with-a-long-name-1",
+            "Recreating",
+            Status::Working,
+        )]);
+        for line in lines.picture(lines.begun, 24, 30) {
+            assert!(line.chars().count() < 30, "{line:?}");
+        }
     }
 }
