@@ -55,6 +55,8 @@ fn steps(task: Task<'_>, socket: OwnedFd) -> Result<Infallible> {
     } = task;
     let spec = &record.spec;
     sys::process::set_dumpable(false)?;
+    // Modes are meant as written while the tree is made; the program gets its own mask.
+    sys::process::set_umask(0);
     join_keyring(record)?;
     let donor_shm = join_namespaces(&mut join)?;
     if matches!(spec.network, NetworkMode::None | NetworkMode::Networks(_)) {

@@ -52,7 +52,11 @@ pub(super) fn send_failure(socket: &OwnedFd, error: &Error) {
 pub(super) fn receive(socket: &OwnedFd) -> Result<Option<(Message, Vec<OwnedFd>)>> {
     // Escapes may make the text longer.
     let mut buffer = vec![0; 8 * MAX_TEXT];
-    let (length, fds) = recv_with_fds(socket.as_fd(), &mut buffer)?;
+    let (length, fds) = match recv_with_fds(socket.as_fd(), &mut buffer) {
+        // The peer has ended without reading all of ours. What it sent is still to be had.
+        Err(error) if error.is(libc::ECONNRESET) => recv_with_fds(socket.as_fd(), &mut buffer)?,
+        other => other?,
+    };
     if length == 0 {
         return Ok(None);
     }

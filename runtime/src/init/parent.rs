@@ -181,9 +181,23 @@ impl Unborn {
 
     /// Kills and reaps it.
     pub(super) fn end(self) {
+        self.kill();
+    }
+
+    fn kill(&self) {
         // Both fail when it is gone, which is what is wanted.
         let _gone = sys::process::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
         let _reaped = sys::process::wait(self.pidfd.as_fd());
+    }
+
+    /// What a dead child had told about its failure, if it came to that.
+    fn failure(&self) -> Option<Error> {
+        while let Ok(Some((message, _))) = message::receive(&self.socket) {
+            if let Message::Failed { kind, text } = message {
+                return Some(Error::new(message::classify(kind, &text), text));
+            }
+        }
+        None
     }
 }
 
@@ -261,13 +275,10 @@ fn start_in(request: StartRequest<'_>, cgroup: &Cgroup) -> Result<(Unborn, Owned
     match (settled, network) {
         (Ok(()), Some(network)) => Ok((process, network, warnings)),
         (settled, _) => {
+            process.kill();
             // When it has ended by itself, its own words say more.
-            let told = sys::process::try_wait(process.pidfd.as_fd())
-                .ok()
-                .flatten()
-                .and_then(|_| process.outcome().err());
-            process.end();
-            Err(told
+            Err(process
+                .failure()
                 .or(settled.err())
                 .unwrap_or_else(|| Error::new(ErrorKind::Internal, "no network namespace")))
         }

@@ -103,6 +103,11 @@ pub fn file_type(fd: BorrowedFd<'_>) -> Result<FileType> {
 /// The directory at `path` inside the root, made with all its parents (mode as given, owned by
 /// us) where they are missing. Existing symlinks are followed inside the root.
 pub fn make_directory_in_root(root: BorrowedFd<'_>, path: &Path, mode: u32) -> Result<OwnedFd> {
+    // As many links as the kernel follows.
+    make_directories(root, path, mode, 40)
+}
+
+fn make_directories(root: BorrowedFd<'_>, path: &Path, mode: u32, links: u32) -> Result<OwnedFd> {
     let place = OFlags::PATH | OFlags::DIRECTORY;
     match open_in_root(root, path, place, 0) {
         Err(error) if error.is(libc::ENOENT) => {}
@@ -125,7 +130,7 @@ pub fn make_directory_in_root(root: BorrowedFd<'_>, path: &Path, mode: u32) -> R
         current = match open_in_root(root, &so_far, place, 0) {
             Ok(next) => next,
             Err(error) if error.is(libc::ENOENT) => {
-                make_one_directory(root, &current, name, &so_far, mode)?
+                make_one_directory(root, &current, name, &so_far, mode, links)?
             }
             Err(error) => return Err(error),
         };
@@ -139,6 +144,7 @@ fn make_one_directory(
     name: &OsStr,
     path: &Path,
     mode: u32,
+    links: u32,
 ) -> Result<OwnedFd> {
     match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode)) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -157,9 +163,17 @@ fn make_one_directory(
         Mode::empty(),
     ) {
         Ok(fd) => Ok(fd),
-        // A dangling symlink: its target inside the root does not exist.
+        // A symlink whose target does not exist: that is made, inside the root all the same.
         Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
-            open_in_root(root, path, place, 0)
+            let target = rustix::fs::readlinkat(parent, name, Vec::new())
+                .map_err(|e| Error::from_errno(format!("readlinkat({:?})", path.display()), e))?;
+            if links == 0 {
+                let call = format!("mkdirat({:?})", path.display());
+                return Err(Error::new(call, libc::ELOOP));
+            }
+            let base = path.parent().unwrap_or(Path::new("/"));
+            let target = base.join(OsStr::from_bytes(target.as_bytes()));
+            make_directories(root, &target, mode, links - 1)
         }
         Err(e) => Err(Error::from_errno(
             format!("openat({:?})", path.display()),
@@ -171,6 +185,10 @@ fn make_one_directory(
 /// The file at `path` inside the root as a place to mount on; when nothing is there, an empty
 /// file is made, with its parents.
 pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, mode: u32) -> Result<OwnedFd> {
+    make_file(root, path, mode, 40)
+}
+
+fn make_file(root: BorrowedFd<'_>, path: &Path, mode: u32, links: u32) -> Result<OwnedFd> {
     match open_in_root(root, path, OFlags::PATH, 0) {
         Err(error) if error.is(libc::ENOENT) => {}
         other => return other,
@@ -187,7 +205,15 @@ pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, mode: u32) -> Result
         Mode::from_raw_mode(mode),
         0,
     ) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Ok(()) => {}
+        // A dangling link (often resolv.conf): what it points to is made, inside the root.
+        Err(rustix::io::Errno::EXIST) if links > 0 => {
+            if let Ok(target) = rustix::fs::readlinkat(&parent, name, Vec::new()) {
+                let base = path.parent().unwrap_or(Path::new("/"));
+                let target = base.join(OsStr::from_bytes(target.as_bytes()));
+                return make_file(root, &target, mode, links - 1);
+            }
+        }
         Err(e) => return Err(Error::from_errno(call("mknodat"), e)),
     }
     open_in_root(root, path, OFlags::PATH, 0)
@@ -263,6 +289,20 @@ mod tests {
         assert!(directory.path().join("a/b/c").is_file());
         make_directory_in_root(fd.as_fd(), Path::new("/a/../d/e"), 0o755).unwrap();
         assert!(directory.path().join("d/e").is_dir());
+    }
+
+    #[test]
+    fn a_dangling_link_is_followed_inside_the_root_only() {
+        let (directory, fd) = root();
+        std::os::unix::fs::symlink("/no/such/place", directory.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("loop", directory.path().join("loop")).unwrap();
+        make_directory_in_root(fd.as_fd(), Path::new("/link/x"), 0o755).unwrap();
+        assert!(directory.path().join("no/such/place/x").is_dir());
+        make_directory_in_root(fd.as_fd(), Path::new("/loop/x"), 0o755).unwrap_err();
+        std::os::unix::fs::symlink("../run/real", directory.path().join("no/file")).unwrap();
+        make_file_in_root(fd.as_fd(), Path::new("/no/file"), 0o644).unwrap();
+        assert!(directory.path().join("run/real").is_file());
+        make_file_in_root(fd.as_fd(), Path::new("/loop"), 0o644).unwrap_err();
     }
 
     #[test]

@@ -246,10 +246,22 @@ pub fn wait_for(set: Set) -> Result<i32> {
 /// Gives every signal its default action back (Rust ignores SIGPIPE, and that would be inherited)
 /// and empties the mask: what a program expects at its start.
 pub fn reset() -> Result<()> {
+    // Handler (SIG_DFL is null), flags, restorer, mask, as the kernel has them. Asked of the kernel,
+    // since glibc keeps 32 and 33 to itself, which may have been inherited as ignored.
+    let default_action = [0_u64; 4];
     for signal in 1..=RTMAX {
-        // 32 and 33 are glibc's own, KILL and STOP are nobody's: the failures mean nothing.
-        // SAFETY: SIG_DFL is no function of ours.
-        let _refused = unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // KILL and STOP are nobody's: the refusal means nothing.
+        // SAFETY: the kernel reads one sigaction, which is what the array is on x86_64 and aarch64;
+        // the old one is not asked for; 8 is the size of the kernel's signal set.
+        let _refused = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default_action.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                8,
+            )
+        };
     }
     set_mask(Set::empty())?;
     Ok(())

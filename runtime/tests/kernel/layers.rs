@@ -130,8 +130,7 @@ fn merged_tree(layers: &[PathBuf]) -> Vec<String> {
     paths
 }
 
-#[test]
-fn whiteouts_hide_what_lies_below_and_only_that() {
+pub(crate) fn whiteouts_hide_what_lies_below_and_only_that() {
     let directory = tempfile::tempdir().unwrap();
     let roots = roots(&directory);
     let base = tar(&[
@@ -170,8 +169,7 @@ fn whiteouts_hide_what_lies_below_and_only_that() {
     assert_eq!(merged_tree(&layers), expected);
 }
 
-#[test]
-fn an_opaque_root_hides_all_of_the_base() {
+pub(crate) fn an_opaque_root_hides_all_of_the_base() {
     let directory = tempfile::tempdir().unwrap();
     let roots = roots(&directory);
     let base = tar(&[file("a", "x"), file("b/c", "x")]);
@@ -182,8 +180,7 @@ fn an_opaque_root_hides_all_of_the_base() {
     assert_eq!(merged_tree(&layers), ["b", "b/d"]);
 }
 
-#[test]
-fn owners_modes_devices_and_capabilities_survive() {
+pub(crate) fn owners_modes_devices_and_capabilities_survive() {
     let directory = tempfile::tempdir().unwrap();
     let roots = roots(&directory);
     let (mut suid, content) = file("bin/su", "x");
@@ -215,8 +212,7 @@ fn owners_modes_devices_and_capabilities_survive() {
     assert!(root.join("pipe").metadata().unwrap().file_type().is_fifo());
 }
 
-#[test]
-fn directories_that_a_layer_only_implies_keep_the_base_s_attributes() {
+pub(crate) fn directories_that_a_layer_only_implies_keep_the_base_s_attributes() {
     let directory = tempfile::tempdir().unwrap();
     let roots = roots(&directory);
     let (mut tmp, _) = bare("tmp", Kind::Directory);
@@ -238,8 +234,7 @@ fn directories_that_a_layer_only_implies_keep_the_base_s_attributes() {
     assert_eq!(root.mode() & 0o7777, 0o711);
 }
 
-#[test]
-fn an_upper_directory_becomes_a_layer_that_shows_the_same() {
+pub(crate) fn an_upper_directory_becomes_a_layer_that_shows_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let roots = roots(&directory);
     let base = tar(&[
@@ -249,7 +244,7 @@ fn an_upper_directory_becomes_a_layer_that_shows_the_same() {
         file("kept", "x"),
     ]);
     let layer = layer::unpack_archive(&roots, &[], &base[..], None).unwrap();
-    let lower = layer::directories(&roots, &[layer.chain_id.clone()]);
+    let lower = layer::directories(&roots, std::slice::from_ref(&layer.chain_id));
     let upper = roots.data().join("upper");
     let work = roots.data().join("work");
     std::fs::create_dir_all(&upper).unwrap();
@@ -286,8 +281,7 @@ fn an_upper_directory_becomes_a_layer_that_shows_the_same() {
     assert_eq!(twin.nlink(), 2);
 }
 
-#[test]
-fn a_diff_names_deletions_as_oci_does() {
+pub(crate) fn a_diff_names_deletions_as_oci_does() {
     let directory = tempfile::tempdir().unwrap();
     let upper = directory.path();
     std::fs::create_dir(upper.join("d")).unwrap();
@@ -309,8 +303,7 @@ fn a_diff_names_deletions_as_oci_does() {
     assert_eq!(names, ["d/", "d/.wh..wh..opq", "d/f", ".wh.gone"]);
 }
 
-#[test]
-fn a_volume_takes_owners_and_content_across_layers() {
+pub(crate) fn a_volume_takes_owners_and_content_across_layers() {
     let directory = tempfile::tempdir().unwrap();
     let roots = roots(&directory);
     let (mut data, _) = bare("var/lib/db", Kind::Directory);

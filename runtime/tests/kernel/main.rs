@@ -1,0 +1,97 @@
+//! The runtime on a real kernel. Needs root, and says so; each test has its own world: roots,
+//! network namespace, containers, all gone at its end.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::exit,
+    clippy::print_stderr,
+    reason = "these are tests, in a program of their own"
+)]
+
+mod confinement;
+mod execs;
+mod layers;
+mod limits;
+mod mounts;
+mod processes;
+mod world;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Names each function once.
+macro_rules! trials {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        vec![$($(
+            Trial::test(
+                concat!(stringify!($module), "::", stringify!($name)),
+                || { $module::$name(); Ok(()) },
+            ),
+        )+)+]
+    };
+}
+
+fn trials() -> Vec<Trial> {
+    trials! {
+        confinement:
+            capabilities_and_filter_are_dockers,
+            no_new_privileges_is_set_when_asked,
+            added_and_dropped_capabilities_show,
+            a_privileged_container_has_everything,
+            calls_outside_the_policy_are_refused,
+            a_custom_filter_is_used,
+            devices_of_the_host_can_not_be_used,
+            no_process_of_the_host_shows,
+            no_fd_leaks;
+        execs:
+            a_further_process_is_in_the_container,
+            a_further_process_has_its_own_user_and_failures,
+            a_further_process_has_the_same_rights;
+        layers:
+            whiteouts_hide_what_lies_below_and_only_that,
+            an_opaque_root_hides_all_of_the_base,
+            owners_modes_devices_and_capabilities_survive,
+            directories_that_a_layer_only_implies_keep_the_base_s_attributes,
+            an_upper_directory_becomes_a_layer_that_shows_the_same,
+            a_diff_names_deletions_as_oci_does,
+            a_volume_takes_owners_and_content_across_layers;
+        limits:
+            limits_are_in_the_cgroup,
+            ulimits_hold,
+            memory_beyond_the_limit_ends_the_process;
+        mounts:
+            the_default_mounts_are_there,
+            dangerous_files_are_hidden,
+            a_read_only_root_refuses_writes,
+            tmpfs_options_are_kept,
+            a_read_only_bind_is_so_all_the_way_down,
+            files_in_memory_have_content_and_owner,
+            a_volume_shows_its_subpath_and_nothing_above,
+            a_missing_target_is_made_and_a_wrong_one_refused,
+            links_of_the_image_lead_nowhere,
+            the_root_has_the_mode_of_the_image;
+        processes:
+            the_environment_is_dockers,
+            users_are_looked_up_in_the_container,
+            the_streams_belong_to_the_user,
+            missing_and_broken_programs_are_told_apart,
+            the_working_directory_is_made,
+            a_terminal_is_its_own,
+            the_small_init_reaps_and_forwards,
+            shared_namespaces_are_shared,
+            a_dropped_start_leaves_nothing,
+            a_start_is_quick;
+    }
+}
+
+fn main() {
+    ketch_runtime::reexec::check();
+    world::runner::check();
+    let arguments = Arguments::from_args();
+    if !rustix::process::geteuid().is_root() && !arguments.list {
+        eprintln!("the kernel tests need root: they make namespaces, mounts and cgroups");
+        std::process::exit(1);
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials());
+    world::remove_base_image();
+    conclusion.exit();
+}
