@@ -1,6 +1,12 @@
 //! Pure: from the user's files to a [`crate::model::Project`], or to everything that is wrong with them.
 
+pub mod dotenv;
+pub mod extends;
 pub mod files;
+pub mod include;
+pub mod interpolate;
+pub mod merge;
+pub mod tags;
 
 use std::path::PathBuf;
 use std::sync::Arc;
