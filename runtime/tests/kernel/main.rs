@@ -8,11 +8,15 @@
     reason = "these are tests, in a program of their own"
 )]
 
+mod bridge;
 mod confinement;
+mod dns;
 mod execs;
+mod lab;
 mod layers;
 mod limits;
 mod mounts;
+mod ports;
 mod processes;
 mod world;
 
@@ -32,6 +36,15 @@ macro_rules! trials {
 
 fn trials() -> Vec<Trial> {
     trials! {
+        bridge:
+            containers_of_a_network_reach_each_other_and_no_other_network,
+            a_container_goes_out_under_the_hosts_address_and_nobody_comes_in,
+            an_internal_network_has_no_way_out,
+            a_recreated_container_keeps_its_address,
+            a_lost_bridge_is_made_again,
+            a_network_in_use_stays_and_nothing_stays_of_a_removed_one,
+            names_and_subnets_are_taken_once,
+            two_networks_have_one_way_out;
         confinement:
             capabilities_and_filter_are_dockers,
             no_new_privileges_is_set_when_asked,
@@ -42,6 +55,12 @@ fn trials() -> Vec<Trial> {
             devices_of_the_host_can_not_be_used,
             no_process_of_the_host_shows,
             no_fd_leaks;
+        dns:
+            names_of_the_shared_network_resolve_while_their_containers_run,
+            an_address_has_a_name,
+            a_container_may_have_port_53_for_itself,
+            an_internal_network_does_not_ask_outside,
+            other_names_are_asked_of_the_users_server_from_inside;
         execs:
             a_further_process_is_in_the_container,
             a_further_process_has_its_own_user_and_failures,
@@ -69,6 +88,13 @@ fn trials() -> Vec<Trial> {
             a_missing_target_is_made_and_a_wrong_one_refused,
             links_of_the_image_lead_nowhere,
             the_root_has_the_mode_of_the_image;
+        ports:
+            every_way_to_a_published_port_works,
+            datagrams_go_the_same_ways,
+            a_port_on_the_loopback_is_the_hosts_alone,
+            a_taken_port_names_its_holder_and_leaves_nothing,
+            a_port_is_free_again_after_the_container,
+            a_new_monitor_takes_ports_and_names_over;
         processes:
             the_environment_is_dockers,
             users_are_looked_up_in_the_container,
