@@ -1,11 +1,29 @@
 //! Pure: from the user's files to a [`crate::model::Project`], or to everything that is wrong with them.
+//!
+//! In the order of the work: [`discovery`] finds the files and [`documents`] reads them;
+//! each is interpolated, checked against the [`schema`], brought to its long forms
+//! ([`canonical`]), given absolute [`paths`], completed by what it includes and extends, and
+//! merged. The whole is completed ([`normalize`]), decoded into the model, and cut down to
+//! what [`profiles`] and the command line ask for; [`check`] sees that it fits.
 
+mod canonical;
+mod check;
+mod decode;
+mod discovery;
+mod documents;
 pub mod dotenv;
+mod environment;
 pub mod extends;
 pub mod files;
 pub mod include;
 pub mod interpolate;
+mod keys;
 pub mod merge;
+mod normalize;
+mod paths;
+mod profiles;
+mod schema;
+mod session;
 pub mod tags;
 
 use std::path::PathBuf;
@@ -13,9 +31,12 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::diag::{Diagnostics, Sources};
+use crate::diag::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::model::Project;
+use crate::yaml::Node;
 use files::Files;
+use schema::Stage;
+use session::Session;
 
 /// What the command line and the environment say about loading.
 #[derive(Debug, Clone, Default)]
@@ -73,9 +94,106 @@ pub struct Failed {
 ///
 /// # Errors
 /// Everything that is wrong, not only the first thing.
-pub fn load(_files: &dyn Files, _options: &Options) -> Result<Loaded, Failed> {
-    Err(Failed {
-        diagnostics: Diagnostics::default(),
-        sources: Sources::default(),
-    })
+pub fn load(files: &dyn Files, options: &Options) -> Result<Loaded, Failed> {
+    let mut session = Session::new(files, options);
+    let project = run(&mut session);
+    match project {
+        Some(project) if !session.diagnostics.has_errors() => Ok(Loaded {
+            project,
+            warnings: session.diagnostics,
+            sources: session.sources,
+        }),
+        _ => Err(Failed {
+            diagnostics: session.diagnostics,
+            sources: session.sources,
+        }),
+    }
 }
+
+/// The phases. After an error they go on as long as there is something to look at.
+fn run(session: &mut Session<'_>) -> Option<Project> {
+    let options = session.options;
+    let mut found = discovery::find(session)?;
+    let texts = documents::read(session, &found.files, None);
+    let in_files = documents::name(&texts, &found.environment);
+    let name = discovery::project_name(session, &found, in_files.as_deref())?;
+    set_own_variables(&mut found.environment, &name, options);
+    let place = documents::Place {
+        directory: &found.project_dir,
+        environment: &found.environment,
+    };
+    let unreadable = session.diagnostics.has_errors();
+    let Some(mut root) = documents::merged(session, texts, place, &mut Vec::new()) else {
+        if !unreadable {
+            let empty = Diagnostic::new(Severity::Error, "empty compose file");
+            session
+                .diagnostics
+                .push(empty.hint("write `services:` and what should run"));
+        }
+        return None;
+    };
+    complete(session, &mut root, &found, &name);
+    let around = decode::Around {
+        name,
+        working_dir: found.project_dir,
+        config_files: found.files,
+        env_files: found.env_files,
+        environment: found.environment,
+    };
+    // What variables would say is not known: no value can be wrong.
+    let mut untold = Diagnostics::default();
+    let told = match options.no_interpolate {
+        true => &mut untold,
+        false => &mut session.diagnostics,
+    };
+    let mut project = decode::project(&root, around, told);
+    let active = profiles::active(session, &project);
+    profiles::apply(&mut project, active);
+    if !options.no_consistency {
+        check::consistency(&project, &session.broken, &mut session.diagnostics);
+    }
+    if session.diagnostics.has_errors() {
+        return None;
+    }
+    profiles::drop_missing_dependencies(&mut project);
+    profiles::select(session, &mut project);
+    if !options.all_resources {
+        profiles::drop_unused(&mut project);
+    }
+    if !options.no_env_resolution && !options.no_interpolate {
+        environment::read_env_files(session, &mut project);
+    }
+    Some(project)
+}
+
+/// The merged tree: checked again as a whole, with what goes without saying.
+fn complete(session: &mut Session<'_>, root: &mut Node, found: &discovery::Found, name: &str) {
+    let options = session.options;
+    if !options.no_interpolate {
+        schema::check(
+            root,
+            Stage::Whole,
+            &mut session.broken,
+            &mut session.diagnostics,
+        );
+        environment::resolve_valueless(root, &found.environment);
+    }
+    let directory = match options.no_path_resolution {
+        true => ".".to_owned(),
+        false => found.project_dir.display().to_string(),
+    };
+    normalize::defaults(root, &directory);
+    if !options.no_normalize {
+        normalize::normalize(root, name);
+    }
+}
+
+fn set_own_variables(environment: &mut IndexMap<String, String>, name: &str, options: &Options) {
+    environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_owned());
+    environment
+        .entry("PWD".to_owned())
+        .or_insert_with(|| options.working_dir.display().to_string());
+}
+
+#[cfg(test)]
+mod tests;

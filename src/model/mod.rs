@@ -15,6 +15,8 @@ mod secret;
 mod service;
 mod volume;
 
+pub mod canon;
+pub mod hash;
 pub mod names;
 
 pub use build::Build;

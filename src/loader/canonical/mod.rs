@@ -1,0 +1,205 @@
+//! Short forms become long ones, so that every later phase knows one form only: a table of
+//! places and the transform of each. Runs on each document before it is merged.
+
+mod build;
+mod devices;
+mod grants;
+mod healthcheck;
+mod hosts;
+mod lists;
+mod names;
+mod ports;
+mod volumes;
+mod words;
+
+use crate::diag::Diagnostics;
+use crate::yaml::{Kind, Node, Path};
+
+/// A node in its long form.
+type Transform = fn(Node, Path<'_>, &mut Diagnostics) -> Node;
+
+/// By path; applied in this order.
+const TRANSFORMS: &[(&str, Transform)] = &[
+    ("services.*.build", build::lifted),
+    ("services.*.build.args", lists::pairs),
+    ("services.*.build.labels", lists::labels),
+    ("services.*.build.extra_hosts", hosts::list),
+    ("services.*.command", words::command),
+    ("services.*.entrypoint", words::command),
+    ("services.*.environment", lists::environment),
+    ("services.*.labels", lists::labels),
+    ("services.*.annotations", lists::labels),
+    ("services.*.sysctls", lists::labels),
+    ("services.*.deploy.labels", lists::labels),
+    ("services.*.env_file", lists::env_file),
+    ("services.*.dns", lists::of_strings),
+    ("services.*.dns_search", lists::of_strings),
+    ("services.*.tmpfs", lists::of_strings),
+    ("services.*.depends_on", names::depends_on),
+    ("services.*.networks", names::networks),
+    ("services.*.networks.*.driver_opts", lists::labels),
+    ("services.*.extra_hosts", hosts::list),
+    ("services.*.healthcheck.test", healthcheck::test),
+    ("services.*.ports", ports::list),
+    ("services.*.volumes", volumes::list),
+    ("services.*.devices", devices::list),
+    ("services.*.secrets", grants::list),
+    ("services.*.configs", grants::list),
+    ("services.*.logging.options", lists::labels),
+    ("networks.*", names::external),
+    ("networks.*.labels", lists::labels),
+    ("networks.*.driver_opts", lists::labels),
+    ("networks.*.ipam.options", lists::labels),
+    ("volumes.*", names::external),
+    ("volumes.*.labels", lists::labels),
+    ("volumes.*.driver_opts", lists::labels),
+    ("secrets.*", names::external),
+    ("secrets.*.labels", lists::labels),
+    ("configs.*", names::external),
+    ("configs.*.labels", lists::labels),
+];
+
+/// Transforms a document.
+pub(super) fn canonical(root: &mut Node, diagnostics: &mut Diagnostics) {
+    for (pattern, transform) in TRANSFORMS {
+        let steps: Vec<&str> = pattern.split('.').collect();
+        at(root, &steps, Path::ROOT, *transform, diagnostics);
+    }
+}
+
+fn at(
+    node: &mut Node,
+    steps: &[&str],
+    path: Path<'_>,
+    transform: Transform,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some((step, rest)) = steps.split_first() else {
+        if !node.is_null() {
+            let taken = std::mem::replace(node, Node::null(node.span));
+            *node = transform(taken, path, diagnostics);
+        }
+        return;
+    };
+    let Kind::Map(map) = &mut node.kind else {
+        return;
+    };
+    if *step == "*" {
+        for entry in map.iter_mut() {
+            at(
+                &mut entry.value,
+                rest,
+                path.key(&entry.key),
+                transform,
+                diagnostics,
+            );
+        }
+    } else if let Some(value) = map.get_mut(step) {
+        at(value, rest, path.key(step), transform, diagnostics);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::FileId;
+    use crate::yaml::{parse, write};
+
+    /// What becomes of a service, as JSON without quotes, or the errors.
+    pub(super) fn service(text: &str) -> String {
+        let mut diagnostics = Diagnostics::default();
+        let text = format!("services: {{s: {{{text}}}}}");
+        let mut root = parse(&text, FileId(0), &mut diagnostics).remove(0).root;
+        super::canonical(&mut root, &mut diagnostics);
+        let errors: Vec<String> = diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.message.clone())
+            .collect();
+        if !errors.is_empty() {
+            return errors.join("\n");
+        }
+        let service = root.as_map().and_then(|map| map.get("services"));
+        let service = service.and_then(|services| services.as_map()?.get("s"));
+        write::to_json(service.unwrap())
+            .to_string()
+            .replace('"', "")
+    }
+
+    #[test]
+    fn lists_become_mappings() {
+        assert_eq!(
+            service("environment: [A=1, B, C=x=y], labels: [a, b=c]"),
+            "{environment:{A:1,B:null,C:x=y},labels:{a:,b:c}}"
+        );
+        assert_eq!(
+            service("depends_on: [db], networks: [a, b]"),
+            "{depends_on:{db:{condition:service_started,required:true}},networks:{a:null,b:null}}"
+        );
+    }
+
+    #[test]
+    fn strings_become_what_they_stand_for() {
+        assert_eq!(
+            service("build: ./x, env_file: .env, healthcheck: {test: true && x}"),
+            "{build:{context:./x},env_file:[{path:.env,required:true}],healthcheck:{test:[CMD-SHELL,true && x]}}"
+        );
+        assert_eq!(
+            service("command: a 'b c' d\\ e, entrypoint: []"),
+            "{command:[a,b c,d e],entrypoint:[]}"
+        );
+    }
+
+    #[test]
+    fn ports_have_long_forms() {
+        assert_eq!(
+            service("ports: ['127.0.0.1::80']"),
+            "{ports:[{mode:ingress,host_ip:127.0.0.1,target:80,protocol:tcp}]}"
+        );
+        assert_eq!(
+            service("ports: ['8080-8081:80-81/udp']"),
+            "{ports:[{mode:ingress,target:80,published:8080,protocol:udp},{mode:ingress,target:81,published:8081,protocol:udp}]}"
+        );
+        assert_eq!(
+            service("ports: ['8080-8090:80', '[::1]:1:2', ':80']"),
+            "{ports:[{mode:ingress,target:80,published:8080-8090,protocol:tcp},\
+             {mode:ingress,host_ip:::1,target:2,published:1,protocol:tcp},{mode:ingress,target:80,protocol:tcp}]}"
+        );
+        for bad in [
+            "localhost:80:80",
+            "127.0.0.1:80",
+            "80-81:80-82",
+            "99999",
+            "80/http",
+            "::1:80:80",
+            "",
+        ] {
+            assert!(
+                service(&format!("ports: ['{bad}']")).contains("ports[0]"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn volumes_have_long_forms() {
+        assert_eq!(
+            service("volumes: [/x, 'data:/y/../z/', './a:/b:ro,z', 'n:/w']"),
+            "{volumes:[{type:volume,target:/x,volume:{}},{type:volume,source:data,target:/z,volume:{}},\
+             {type:bind,source:./a,target:/b,read_only:true,bind:{create_host_path:true,selinux:z}},\
+             {type:volume,target:n:/w,volume:{}}]}"
+        );
+        assert!(service("volumes: ['aa:/b:/c:d']").contains("too many colons"));
+        assert!(service("volumes: ['aa::/b']").contains("empty section between colons"));
+    }
+
+    #[test]
+    fn hosts_and_devices_have_long_forms() {
+        assert_eq!(
+            service(
+                "extra_hosts: ['a:1.2.3.4', 'b=[::1]', 'c:::2'], devices: [/dev/a, '/dev/b:/dev/c:r']"
+            ),
+            "{extra_hosts:[a=1.2.3.4,b=::1,c=::2],devices:[{source:/dev/a,target:/dev/a,permissions:rwm},\
+             {source:/dev/b,target:/dev/c,permissions:r}]}"
+        );
+    }
+}

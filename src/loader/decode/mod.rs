@@ -1,0 +1,91 @@
+//! From the canonical tree to the model, field by field, with places.
+
+mod fields;
+mod mounts;
+mod ports;
+mod resources;
+mod service;
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use crate::diag::Diagnostics;
+use crate::model::Project;
+use crate::yaml::{Map, Node};
+use fields::Fields;
+
+/// What a project is besides its tree.
+#[derive(Debug)]
+pub(super) struct Around {
+    pub(super) name: String,
+    pub(super) working_dir: PathBuf,
+    pub(super) config_files: Vec<PathBuf>,
+    pub(super) env_files: Vec<PathBuf>,
+    pub(super) environment: IndexMap<String, String>,
+}
+
+/// The model of a tree; all services count as enabled.
+pub(super) fn project(root: &Node, around: Around, diagnostics: &mut Diagnostics) -> Project {
+    let mut services = IndexMap::new();
+    for entry in section(root, "services") {
+        let decoded = service::decode(entry, &around, diagnostics);
+        services.insert(entry.key.clone(), decoded);
+    }
+    let networks = section(root, "networks")
+        .map(|entry| {
+            (
+                entry.key.clone(),
+                resources::network(entry, &around, diagnostics),
+            )
+        })
+        .collect();
+    let volumes = section(root, "volumes")
+        .map(|entry| {
+            (
+                entry.key.clone(),
+                resources::volume(entry, &around, diagnostics),
+            )
+        })
+        .collect();
+    let secrets = section(root, "secrets")
+        .map(|entry| {
+            let secret = resources::shared_file("secrets", entry, &around, diagnostics);
+            (entry.key.clone(), secret)
+        })
+        .collect();
+    let configs = section(root, "configs")
+        .map(|entry| {
+            let config = resources::shared_file("configs", entry, &around, diagnostics);
+            (entry.key.clone(), config)
+        })
+        .collect();
+    Project {
+        name: around.name,
+        working_dir: around.working_dir,
+        config_files: around.config_files,
+        env_files: around.env_files,
+        environment: around.environment,
+        services,
+        disabled: IndexMap::new(),
+        networks,
+        volumes,
+        secrets,
+        configs,
+        extensions: fields::extensions(root),
+        profiles: Vec::new(),
+    }
+}
+
+fn section<'a>(root: &'a Node, key: &str) -> std::slice::Iter<'a, crate::yaml::Entry> {
+    const NONE: &[crate::yaml::Entry] = &[];
+    root.as_map()
+        .and_then(|root| root.get(key))
+        .and_then(Node::as_map)
+        .map_or_else(|| NONE.iter(), Map::iter)
+}
+
+/// An absolute path, whatever `--no-path-resolution` left.
+fn path(around: &Around, text: &str) -> PathBuf {
+    super::discovery::absolute(&around.working_dir, Path::new(text))
+}

@@ -1,0 +1,129 @@
+//! A service's variables: its env files, its `environment`, and the caller's for those
+//! without a value.
+
+use indexmap::IndexMap;
+
+use super::dotenv;
+use super::files::Unreadable;
+use super::session::Session;
+use crate::diag::Diagnostic;
+use crate::model::{Project, Service};
+use crate::yaml::{Kind, Map, Node};
+
+/// Gives value-less entries of `environment` and `build.args` the caller's values.
+pub(super) fn resolve_valueless(root: &mut Node, environment: &IndexMap<String, String>) {
+    let services = root
+        .as_map_mut()
+        .and_then(|root| root.get_mut("services"))
+        .and_then(Node::as_map_mut);
+    for service in services.into_iter().flat_map(Map::iter_mut) {
+        let Some(service) = service.value.as_map_mut() else {
+            continue;
+        };
+        fill(service.get_mut("environment"), environment);
+        let args = service
+            .get_mut("build")
+            .and_then(Node::as_map_mut)
+            .and_then(|build| build.get_mut("args"));
+        fill(args, environment);
+    }
+}
+
+fn fill(node: Option<&mut Node>, environment: &IndexMap<String, String>) {
+    for entry in node
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::iter_mut)
+    {
+        if entry.value.is_null()
+            && let Some(value) = environment.get(&entry.key)
+        {
+            entry.value = Node::string(value, entry.value.span);
+        }
+    }
+}
+
+/// Reads the env files of every enabled service; what `environment` says wins.
+pub(super) fn read_env_files(session: &mut Session<'_>, project: &mut Project) {
+    let environment = project.environment.clone();
+    for service in project.services.values_mut() {
+        if !service.env_files.is_empty() {
+            read_of_service(session, service, &environment);
+        }
+        if let Kind::Map(map) = &mut service.canonical.kind {
+            map.remove("env_file");
+        }
+    }
+}
+
+fn read_of_service(
+    session: &mut Session<'_>,
+    service: &mut Service,
+    environment: &IndexMap<String, String>,
+) {
+    let mut variables = dotenv::Variables::new();
+    let own = service.environment.clone();
+    let lookup = |name: &str| {
+        let value = environment.get(name).cloned();
+        value.or_else(|| own.get(name).cloned().flatten())
+    };
+    for env_file in &service.env_files {
+        let text = match session.files.read(&env_file.path) {
+            Ok(text) => text,
+            Err(Unreadable::Missing) if !env_file.required => continue,
+            Err(reason) => {
+                let path = env_file.path.display();
+                let message = match reason {
+                    Unreadable::Missing => format!("env file {path} not found"),
+                    Unreadable::Other(reason) => format!("failed to read {path}: {reason}"),
+                };
+                let at = service
+                    .canonical
+                    .as_map()
+                    .and_then(|map| map.get("env_file"));
+                let span = at.map_or(service.span, |node| node.span);
+                session.diagnostics.push(
+                    Diagnostic::error(span, message)
+                        .hint("create the file, or write `required: false` beside its `path`"),
+                );
+                continue;
+            }
+        };
+        let shown = session.shown(&env_file.path);
+        let file = session.sources.add(shown, text.clone());
+        let name = env_file.path.display().to_string();
+        let parse = if env_file.format.as_deref() == Some("raw") {
+            dotenv::parse_raw
+        } else {
+            dotenv::parse
+        };
+        parse(
+            &text,
+            (file, &name),
+            &lookup,
+            &mut variables,
+            &mut session.diagnostics,
+        );
+    }
+    let mut merged = IndexMap::new();
+    let mut canonical = Map::new();
+    for (name, value) in variables {
+        canonical.insert(&name, value.span, Node::string(&value.value, value.span));
+        merged.insert(name, Some(value.value));
+    }
+    merged.extend(own);
+    let Kind::Map(map) = &mut service.canonical.kind else {
+        return;
+    };
+    if let Some(own) = map.get("environment").and_then(Node::as_map) {
+        for entry in own.iter() {
+            canonical.insert(&entry.key, entry.key_span, entry.value.clone());
+        }
+    }
+    map.insert(
+        "environment",
+        service.span,
+        Node::map(canonical, service.span),
+    );
+    service.environment = merged;
+}

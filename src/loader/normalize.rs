@@ -1,0 +1,170 @@
+//! What goes without saying: the default network, implied dependencies, default names.
+
+use crate::diag::Span;
+use crate::yaml::{Kind, Map, Node};
+
+/// Fills in the defaults that hold in every case, `--no-normalize` or not.
+pub(super) fn defaults(root: &mut Node, directory: &str) {
+    for_each(root, "services", |_, service| {
+        if let Some(build) = service.get_mut("build") {
+            let span = build.span;
+            if let Some(build) = build.as_map_mut() {
+                if !build.contains("context") {
+                    build.insert("context", span, Node::string(directory, span));
+                }
+                if !build.contains("dockerfile") && !build.contains("dockerfile_inline") {
+                    build.insert("dockerfile", span, Node::string("Dockerfile", span));
+                }
+            }
+        }
+        for secret in items(service.get_mut("secrets")) {
+            let span = secret.span;
+            if let Some(secret) = secret.as_map_mut() {
+                let name = |key: &str| secret.get(key).and_then(Node::as_str);
+                let target = name("target").or_else(|| name("source"));
+                let target = match target {
+                    Some(path) if path.starts_with('/') => path.to_owned(),
+                    Some(name) => format!("/run/secrets/{name}"),
+                    None => continue,
+                };
+                secret.insert("target", span, Node::string(target, span));
+            }
+        }
+        if let Some(policy) = service.get_mut("pull_policy")
+            && policy.as_str() == Some("if_not_present")
+        {
+            *policy = Node::string("missing", policy.span);
+        }
+    });
+}
+
+fn items(node: Option<&mut Node>) -> &mut [Node] {
+    match node.map(|node| &mut node.kind) {
+        Some(Kind::List(items)) => items,
+        _ => &mut [],
+    }
+}
+
+/// Implied networks, dependencies and names.
+pub(super) fn normalize(root: &mut Node, project: &str) {
+    let mut default_used = None;
+    for_each(root, "services", |_, service| {
+        let networks = service.get("networks").and_then(Node::as_map);
+        let alone = networks.is_none_or(Map::is_empty) && !service.contains("network_mode");
+        if alone {
+            let span = service.get("networks").map(|node| node.span);
+            let span = span.or_else(|| service.iter().next().map(|entry| entry.key_span));
+            if let Some(span) = span {
+                let mut networks = Map::new();
+                networks.insert("default", span, Node::null(span));
+                service.insert("networks", span, Node::map(networks, span));
+            }
+        }
+        let networks = service.get("networks").and_then(Node::as_map);
+        if let Some(entry) = networks.and_then(|networks| networks.entry("default")) {
+            default_used = Some(entry.key_span);
+        }
+        imply_dependencies(service);
+    });
+    if let (Some(span), Some(root)) = (default_used, root.as_map_mut()) {
+        add_default_network(root, span);
+    }
+    for kind in ["networks", "volumes", "secrets", "configs"] {
+        name_resources(root, kind, project);
+    }
+}
+
+fn add_default_network(root: &mut Map, span: Span) {
+    if root.get("networks").and_then(Node::as_map).is_none() {
+        root.insert("networks", span, Node::map(Map::new(), span));
+    }
+    if let Some(networks) = root.get_mut("networks").and_then(Node::as_map_mut)
+        && !networks.contains("default")
+    {
+        networks.insert("default", span, Node::null(span));
+    }
+}
+
+fn name_resources(root: &mut Node, kind: &str, project: &str) {
+    let Some(resources) = root
+        .as_map_mut()
+        .and_then(|root| root.get_mut(kind))
+        .and_then(Node::as_map_mut)
+    else {
+        return;
+    };
+    for entry in resources.iter_mut() {
+        let span = entry.key_span;
+        if entry.value.is_null() {
+            entry.value = Node::map(Map::new(), span);
+        }
+        let Some(resource) = entry.value.as_map_mut() else {
+            continue;
+        };
+        if resource
+            .get("name")
+            .and_then(Node::as_str)
+            .is_none_or(str::is_empty)
+        {
+            let external = resource.get("external").and_then(Node::as_str) == Some("true");
+            let name = if external {
+                entry.key.clone()
+            } else {
+                crate::model::names::resource(project, &entry.key)
+            };
+            resource.insert("name", span, Node::string(name, span));
+        }
+    }
+}
+
+/// Links and shared namespaces need the other service to run.
+fn imply_dependencies(service: &mut Map) {
+    let mut implied: Vec<(String, Span)> = Vec::new();
+    for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
+        if let Some(node) = service.get(key)
+            && let Some(other) = node.as_str().and_then(|mode| mode.strip_prefix("service:"))
+        {
+            implied.push((other.to_owned(), node.span));
+        }
+    }
+    for link in service
+        .get("links")
+        .and_then(Node::as_list)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(text) = link.as_str() {
+            let name = text.split_once(':').map_or(text, |(name, _)| name);
+            implied.push((name.to_owned(), link.span));
+        }
+    }
+    for (name, span) in implied {
+        if !service.contains("depends_on") {
+            service.insert("depends_on", span, Node::map(Map::new(), span));
+        }
+        if let Some(dependencies) = service.get_mut("depends_on").and_then(Node::as_map_mut)
+            && !dependencies.contains(&name)
+        {
+            let mut settings = Map::new();
+            settings.insert("condition", span, Node::string("service_started", span));
+            settings.insert("restart", span, Node::bool(true, span));
+            settings.insert("required", span, Node::bool(true, span));
+            dependencies.insert(name, span, Node::map(settings, span));
+        }
+    }
+}
+
+fn for_each(root: &mut Node, kind: &str, mut change: impl FnMut(&str, &mut Map)) {
+    let Some(entries) = root
+        .as_map_mut()
+        .and_then(|root| root.get_mut(kind))
+        .and_then(Node::as_map_mut)
+    else {
+        return;
+    };
+    for entry in entries.iter_mut() {
+        if let Some(map) = entry.value.as_map_mut() {
+            change(&entry.key, map);
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! Which keys there are and what may stand under them; values come out in the one type
+//! that later phases expect (`"0.5"` of `cpus` as a number, `1g` of `mem_limit` in bytes).
+//!
+//! What is wrong is told and taken out of the tree, so that later phases can go on and find
+//! the rest. A key of the specification that is not carried out yet is an error of its own.
+
+use std::collections::BTreeSet;
+
+use super::keys::{REFUSED_SERVICE, ROOT};
+use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
+use crate::units::duration;
+use crate::yaml::{Kind, Node, Path, Reader, Resolved, scalar};
+
+/// What may stand somewhere.
+#[derive(Debug)]
+pub(super) enum Shape {
+    Any,
+    /// Strictly a string.
+    String,
+    /// A string or a number, kept as a string.
+    Text,
+    /// A string or a boolean, kept as a string.
+    Switch,
+    Bool,
+    Integer,
+    Number,
+    /// A size; with -1 for "unlimited".
+    Bytes,
+    Duration,
+    OneOf(&'static [&'static str]),
+    List(&'static Shape),
+    /// A mapping or a list of `K=V`.
+    Pairs,
+    /// A mapping whose keys the user gives.
+    Map(&'static Shape),
+    Object(&'static [Key]),
+    /// Or nothing at all.
+    Nullable(&'static Shape),
+    /// The first that fits by kind.
+    Either(&'static [Shape]),
+    /// In the specification, not in ketch.
+    Refused,
+}
+
+/// One key of an object.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) required: bool,
+}
+
+/// How strictly to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// One document: a null keeps what earlier files say, and keys may be missing.
+    Document,
+    /// The merged whole.
+    Whole,
+    /// One document with its variables left in.
+    Uninterpolated,
+}
+
+/// Checks and casts a tree.
+pub(super) fn check(
+    root: &mut Node,
+    stage: Stage,
+    broken: &mut BTreeSet<String>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut checker = Checker {
+        stage,
+        broken,
+        diagnostics,
+    };
+    if root.is_null() {
+        return;
+    }
+    if root.as_map().is_none() {
+        let message = "top-level object must be a mapping";
+        let found = root.describe();
+        let diagnostic = Diagnostic::error(root.span, message)
+            .hint(format!("this is {found}; write `services:` and the like"));
+        checker.diagnostics.push(diagnostic);
+        *root = Node::map(crate::yaml::Map::new(), root.span);
+        return;
+    }
+    checker.object(root, ROOT, Path::ROOT);
+}
+
+struct Checker<'a> {
+    stage: Stage,
+    /// Services of which something was taken out.
+    broken: &'a mut BTreeSet<String>,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Checker<'_> {
+    /// Whether the value may stay.
+    fn value(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {
+        if let Shape::Nullable(inner) = shape {
+            return node.is_null() || self.value(node, inner, path);
+        }
+        if matches!(shape, Shape::Any) {
+            return true;
+        }
+        if node.is_null() && self.stage != Stage::Whole {
+            return true;
+        }
+        if self.stage == Stage::Uninterpolated
+            && node.as_str().is_some_and(|text| text.contains('$'))
+        {
+            return true;
+        }
+        match shape {
+            Shape::List(item) => self.list(node, item, path),
+            Shape::Pairs => self.pairs(node, path),
+            Shape::Map(item) => self.map(node, item, path),
+            Shape::Object(keys) => self.object(node, keys, path),
+            Shape::Either(shapes) => self.either(node, shapes, path),
+            _ => self.scalar(node, shape, path),
+        }
+    }
+
+    fn refused(&mut self, span: Span, path: Path<'_>) -> bool {
+        let message = format!("{path} is not supported by ketch yet");
+        let hint = "ketch refuses what it can't carry out; remove the key to go on without it";
+        self.diagnostics
+            .push(Diagnostic::error(span, message).hint(hint));
+        false
+    }
+
+    fn scalar(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {
+        let cast = cast(&Reader::new(node, path), shape, self.diagnostics);
+        match cast {
+            Some(cast) => {
+                *node = cast;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn list(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {
+        let Kind::List(items) = &mut node.kind else {
+            return self.wrong(node, "a list", path);
+        };
+        let mut index = 0;
+        let mut kept = true;
+        items.retain_mut(|item| {
+            let below = path.index(index);
+            index += 1;
+            let good = if item.is_null() {
+                self.wrong(item, kinds(shape), below)
+            } else {
+                self.value(item, shape, below)
+            };
+            kept &= good;
+            good
+        });
+        true
+    }
+
+    fn pairs(&mut self, node: &mut Node, path: Path<'_>) -> bool {
+        match &mut node.kind {
+            Kind::List(_) => self.list(node, &Shape::String, path),
+            Kind::Map(_) => self.map(node, &Shape::Nullable(&PAIR), path),
+            _ => self.wrong(node, "a mapping or a list", path),
+        }
+    }
+
+    fn map(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {
+        let Kind::Map(map) = &mut node.kind else {
+            return self.wrong(node, "a mapping", path);
+        };
+        let mut bad = Vec::new();
+        for entry in map.iter_mut() {
+            if !self.value(&mut entry.value, shape, path.key(&entry.key)) {
+                bad.push(entry.key.clone());
+            }
+        }
+        for key in bad {
+            map.remove(&key);
+        }
+        true
+    }
+
+    fn object(&mut self, node: &mut Node, keys: &[Key], path: Path<'_>) -> bool {
+        let Kind::Map(map) = &mut node.kind else {
+            return self.wrong(node, "a mapping", path);
+        };
+        let mut bad = Vec::new();
+        for entry in map.iter_mut() {
+            if entry.key.starts_with("x-") {
+                continue;
+            }
+            let below = path.key(&entry.key);
+            let good = match keys.iter().find(|key| key.name == entry.key) {
+                Some(Key {
+                    shape: Shape::Refused,
+                    ..
+                }) => self.refused(entry.key_span, below),
+                Some(key) => self.value(&mut entry.value, &key.shape, below),
+                None => {
+                    let diagnostic = unknown(&entry.key, keys, path);
+                    self.diagnostics.push(diagnostic.label(entry.key_span, ""));
+                    false
+                }
+            };
+            if !good {
+                bad.push(entry.key.clone());
+            }
+        }
+        let told = !bad.is_empty();
+        for key in bad {
+            map.remove(&key);
+        }
+        if told && let Some(service) = service_of(path) {
+            self.broken.insert(service);
+        }
+        self.required(node, keys, path)
+    }
+
+    fn required(&mut self, node: &Node, keys: &[Key], path: Path<'_>) -> bool {
+        let map = node.as_map().into_iter().next();
+        let missing = |key: &&Key| key.required && !map.is_some_and(|map| map.contains(key.name));
+        if self.stage != Stage::Whole {
+            return true;
+        }
+        let Some(key) = keys.iter().find(missing) else {
+            return true;
+        };
+        let message = format!("{path} is missing property '{}'", key.name);
+        self.diagnostics.push(Diagnostic::error(node.span, message));
+        false
+    }
+
+    fn either(&mut self, node: &mut Node, shapes: &[Shape], path: Path<'_>) -> bool {
+        match shapes.iter().find(|shape| fits(node, shape)) {
+            Some(shape) => self.value(node, shape, path),
+            None => {
+                let mut wanted: Vec<&str> = shapes.iter().map(kinds).collect();
+                wanted.dedup();
+                self.wrong(node, &wanted.join(" or "), path)
+            }
+        }
+    }
+
+    fn wrong(&mut self, node: &Node, wanted: &str, path: Path<'_>) -> bool {
+        let _told: Option<()> = Reader::new(node, path).wrong(wanted, self.diagnostics);
+        false
+    }
+}
+
+const PAIR: Shape = Shape::Either(&[Shape::Bool, Shape::Text]);
+
+/// The service that a place lies in.
+fn service_of(path: Path<'_>) -> Option<String> {
+    let text = path.to_string();
+    let name = text.strip_prefix("services.")?;
+    Some(name.split(['.', '[']).next().unwrap_or(name).to_owned())
+}
+
+fn unknown(name: &str, keys: &[Key], path: Path<'_>) -> Diagnostic {
+    let place = if path.depth() == 0 {
+        String::new()
+    } else {
+        format!("{path}: ")
+    };
+    let message = format!("{place}additional properties '{name}' not allowed");
+    let diagnostic = Diagnostic::new(crate::diag::Severity::Error, message);
+    let names = keys.iter().map(|key| key.name);
+    if let Some(meant) = did_you_mean(name, names) {
+        return diagnostic.hint(format!("did you mean `{meant}`?"));
+    }
+    let service = path.depth() == 0 && keys_of_service().any(|key| key == name);
+    if service {
+        return diagnostic.hint(format!("`{name}` belongs into a service"));
+    }
+    diagnostic
+}
+
+fn keys_of_service() -> impl Iterator<Item = &'static str> {
+    super::keys::SERVICE
+        .iter()
+        .map(|key| key.name)
+        .chain(REFUSED_SERVICE.iter().copied())
+}
+
+fn fits(node: &Node, shape: &Shape) -> bool {
+    match (shape, &node.kind) {
+        (Shape::Any | Shape::Refused, _) => true,
+        (Shape::Nullable(inner), _) => node.is_null() || fits(node, inner),
+        (Shape::List(_), Kind::List(_)) => true,
+        (Shape::Pairs, Kind::List(_) | Kind::Map(_)) => true,
+        (Shape::Map(_) | Shape::Object(_), Kind::Map(_)) => true,
+        (Shape::String, Kind::Scalar(scalar)) => scalar.resolved == Resolved::String,
+        (Shape::Bool, Kind::Scalar(scalar)) => matches!(scalar.resolved, Resolved::Bool(_)),
+        (Shape::Text, Kind::Scalar(scalar)) => !matches!(scalar.resolved, Resolved::Bool(_)),
+        (
+            Shape::Switch
+            | Shape::Integer
+            | Shape::Number
+            | Shape::Bytes
+            | Shape::Duration
+            | Shape::OneOf(_),
+            Kind::Scalar(_),
+        ) => true,
+        (Shape::Either(shapes), _) => shapes.iter().any(|shape| fits(node, shape)),
+        _ => false,
+    }
+}
+
+/// What a shape is called in errors.
+fn kinds(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Any | Shape::Refused => "anything",
+        Shape::String | Shape::OneOf(_) => "a string",
+        Shape::Text => "a string or a number",
+        Shape::Bool | Shape::Switch => "true or false",
+        Shape::Integer => "an integer",
+        Shape::Number => "a number",
+        Shape::Bytes => "a size",
+        Shape::Duration => "a duration",
+        Shape::List(_) => "a list",
+        Shape::Pairs => "a mapping or a list",
+        Shape::Map(_) | Shape::Object(_) => "a mapping",
+        Shape::Nullable(inner) => kinds(inner),
+        Shape::Either(shapes) => shapes.first().map_or("anything", kinds),
+    }
+}
+
+/// A scalar in the type that its place wants.
+fn cast(reader: &Reader<'_>, shape: &Shape, diagnostics: &mut Diagnostics) -> Option<Node> {
+    let span = reader.span();
+    Some(match shape {
+        Shape::String => Node::string(reader.string(diagnostics)?, span),
+        Shape::Text => Node::string(reader.string_or_number(diagnostics)?, span),
+        Shape::Switch => Node::string(reader.text(diagnostics)?, span),
+        // The value of a pair is a string in the end, whatever it looked like.
+        Shape::Bool => Node::bool(reader.bool(diagnostics)?, span),
+        Shape::Integer => Node::integer(i128::from(reader.integer(diagnostics)?), span),
+        Shape::Number => number(reader.float(diagnostics)?, span),
+        Shape::Bytes => Node::string(reader.signed_bytes(diagnostics)?.to_string(), span),
+        Shape::Duration => Node::string(duration::print(reader.duration(diagnostics)?), span),
+        Shape::OneOf(words) => Node::string(reader.one_of(words, diagnostics)?, span),
+        _ => return None,
+    })
+}
+
+fn number(value: f64, span: crate::diag::Span) -> Node {
+    let text = scalar::print_float(value);
+    let scalar = crate::yaml::Scalar {
+        text,
+        resolved: Resolved::Float(value),
+    };
+    Node {
+        kind: Kind::Scalar(scalar),
+        span,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::FileId;
+
+    fn told(text: &str) -> Vec<String> {
+        let mut diagnostics = Diagnostics::default();
+        let mut root = crate::yaml::parse(text, FileId(0), &mut diagnostics)
+            .remove(0)
+            .root;
+        check(
+            &mut root,
+            Stage::Whole,
+            &mut BTreeSet::new(),
+            &mut diagnostics,
+        );
+        let text = |diagnostic: Diagnostic| {
+            format!("{}|{}", diagnostic.message, diagnostic.hints.join(""))
+        };
+        diagnostics.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn unknown_keys_are_told_with_what_was_meant() {
+        assert_eq!(
+            told("services: {web: {imgae: nginx, prots: []}}\nservice: {}"),
+            [
+                "services.web: additional properties 'imgae' not allowed|did you mean `image`?",
+                "services.web: additional properties 'prots' not allowed|did you mean `ports`?",
+                "additional properties 'service' not allowed|did you mean `services`?",
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_types_are_told() {
+        assert_eq!(
+            told("services: {web: {image: [a], ports: 80, tty: maybe}}"),
+            [
+                "services.web.image must be a string, not a list|",
+                "services.web.ports must be a list, not a number|begin each item with `- ` on a line of its own",
+                "services.web.tty must be true or false: invalid boolean: maybe|",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_carried_out_is_refused() {
+        let told = told("services: {web: {image: a, gpus: all}}");
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("services.web.gpus is not supported by ketch yet"));
+    }
+}

@@ -1,0 +1,174 @@
+//! Loading from files in memory.
+
+use std::path::Path;
+
+use super::files::Unreadable;
+use super::*;
+
+struct Memory(Vec<(&'static str, &'static str)>);
+
+impl Files for Memory {
+    fn read(&self, path: &Path) -> Result<Arc<str>, Unreadable> {
+        let found = self.0.iter().find(|(name, _)| Path::new(name) == path);
+        found
+            .map(|(_, text)| (*text).into())
+            .ok_or(Unreadable::Missing)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.read(path).is_ok()
+    }
+
+    fn is_dir(&self, _path: &Path) -> bool {
+        false
+    }
+}
+
+fn options() -> Options {
+    Options {
+        working_dir: "/work/My App".into(),
+        ..Options::default()
+    }
+}
+
+fn load_with(files: &[(&'static str, &'static str)], options: &Options) -> Result<Project, String> {
+    load(&Memory(files.to_vec()), options)
+        .map(|loaded| loaded.project)
+        .map_err(|failed| {
+            let line = |diagnostic: &Diagnostic| {
+                let place = diagnostic.labels.first().map(|label| {
+                    let (line, column) = failed.sources.position(label.span);
+                    format!("{line}:{column}: ")
+                });
+                format!("{}{}", place.unwrap_or_default(), diagnostic.message)
+            };
+            failed
+                .diagnostics
+                .iter()
+                .map(line)
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+}
+
+fn load_one(text: &'static str) -> Result<Project, String> {
+    load_with(&[("/work/My App/compose.yaml", text)], &options())
+}
+
+#[test]
+fn a_simple_file_loads() {
+    let project =
+        load_one("services:\n  web:\n    image: nginx\n    ports: ['8080:80']\n").unwrap();
+    assert_eq!(project.name, "myapp");
+    let web = &project.services["web"];
+    assert_eq!(web.image.as_ref().unwrap().value, "nginx");
+    assert_eq!(web.ports[0].published, Some(8080..=8080));
+    assert_eq!(project.networks["default"].resource.name, "myapp_default");
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let told = load_one(
+        "services:\n  web:\n    imgae: a\n    ports: [x]\n  db:\n    depends_on: [wbe]\n    tty: [1]\n  none: {}\n",
+    )
+    .unwrap_err();
+    assert_eq!(
+        told,
+        "3:5: services.web: additional properties 'imgae' not allowed\n\
+         7:10: services.db.tty must be true or false, not a list\n\
+         4:13: services.web.ports[0]: invalid containerPort: x\n\
+         6:18: service \"db\" depends on undefined service \"wbe\": invalid compose project\n\
+         8:3: service \"none\" has neither an image nor a build context specified: invalid compose project"
+    );
+}
+
+#[test]
+fn files_are_found_in_parents_with_their_override() {
+    let files = [
+        (
+            "/work/compose.yaml",
+            "services: {a: {image: x, environment: {A: '1', V: $V}}}",
+        ),
+        (
+            "/work/compose.override.yml",
+            "services: {a: {environment: [B=2, C, D]}}",
+        ),
+        ("/work/.env", "V=parent\nC=c"),
+        ("/work/My App/.env", "V=own"),
+    ];
+    let project = load_with(&files, &options()).unwrap();
+    assert_eq!(project.working_dir, Path::new("/work"));
+    let environment: Vec<String> = project.services["a"]
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value:?}"))
+        .collect();
+    assert_eq!(
+        environment,
+        [
+            "A=Some(\"1\")",
+            "V=Some(\"own\")",
+            "B=Some(\"2\")",
+            "C=Some(\"c\")",
+            "D=None"
+        ]
+    );
+}
+
+#[test]
+fn nothing_found_is_told_in_docker_s_words() {
+    let told = load_with(&[], &options()).unwrap_err();
+    assert_eq!(told, "no configuration file provided: not found");
+    assert_eq!(load_one("# nothing\n").unwrap_err(), "empty compose file");
+}
+
+#[test]
+fn profiles_and_selection_keep_what_is_needed() {
+    let text = "services:\n  a: {image: x, depends_on: [b], volumes: ['data:/d']}\n  b: {image: x}\n  c: {image: x, profiles: [p], depends_on: {a: {condition: service_started}}, networks: [n]}\n\
+                volumes: {data: , other: }\nnetworks: {n: }\n";
+    let project = load_one(text).unwrap();
+    assert_eq!(project.services.len(), 2);
+    assert!(project.disabled.contains_key("c"));
+    assert_eq!(project.volumes.len(), 1);
+    let named = Options {
+        services: vec!["c".into()],
+        ..options()
+    };
+    let project = load_with(&[("/work/My App/compose.yaml", text)], &named).unwrap();
+    assert_eq!(project.services.len(), 3);
+    assert!(project.networks.contains_key("n"));
+    let alone = Options {
+        no_dependencies: true,
+        ..named
+    };
+    let project = load_with(&[("/work/My App/compose.yaml", text)], &alone).unwrap();
+    assert_eq!(project.services.len(), 1);
+    assert!(project.services["c"].depends_on.is_empty());
+}
+
+#[test]
+fn env_files_come_before_environment_and_are_needed_only_where_used() {
+    let files = [
+        (
+            "/work/My App/compose.yaml",
+            "services: {a: {image: x, env_file: a.env, environment: {B: own}}, b: {image: x, env_file: none.env}}",
+        ),
+        ("/work/My App/a.env", "A=1\nB=2\nC=${B}-$X\n"),
+    ];
+    let only_a = Options {
+        services: vec!["a".into()],
+        environment: [("X".to_owned(), "x".to_owned())].into_iter().collect(),
+        ..options()
+    };
+    let project = load_with(&files, &only_a).unwrap();
+    let environment = &project.services["a"].environment;
+    assert_eq!(environment["A"].as_deref(), Some("1"));
+    assert_eq!(environment["B"].as_deref(), Some("own"));
+    assert_eq!(environment["C"].as_deref(), Some("own-x"));
+    let both = Options {
+        services: Vec::new(),
+        ..only_a
+    };
+    let told = load_with(&files, &both).unwrap_err();
+    assert_eq!(told, "1:91: env file /work/My App/none.env not found");
+}
