@@ -189,6 +189,9 @@ fn with_init(
     master: Option<OwnedFd>,
     tty: bool,
 ) -> Result<Infallible> {
+    // The program waits until process 1 has closed everything, this pipe included: it must not
+    // find anything of ours there.
+    let (closed, open) = sys::fd::pipe()?;
     match sys::process::fork_again()? {
         Fork::Parent { pid, .. } => {
             drop(master);
@@ -201,6 +204,8 @@ fn with_init(
             }
         }
         Fork::Child => {
+            drop(open);
+            let _end = rustix::io::read(&closed, &mut [0; 1])?;
             // As tini: a group of its own, in the foreground of the terminal.
             rustix::process::setpgid(None, None)?;
             if tty {
