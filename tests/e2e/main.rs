@@ -3,6 +3,14 @@
 //! Each test has a world of its own (`world.rs`): data and run roots, and a network namespace that
 //! plays the host. It leaves nothing behind, and checks that it did. Needs root.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "a test binary: a failed unwrap is a failed test"
+)]
+
 mod build;
 mod depends_on;
 mod errors;

@@ -173,6 +173,8 @@ impl Driver {
             match self.spawn() {
                 Ok(event) => {
                     self.tell_machine(event);
+                    // Written down before it is said: whoever hears it may read the state at once.
+                    self.work();
                     word.say(&Reply::Done);
                 }
                 Err(failure) => {
