@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "the new mount calls need raw system calls")]
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use super::error::{Error, Result, check};
@@ -166,6 +166,20 @@ pub fn clone_tree(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
         || format!("open_tree({}, clone)", fd.as_raw_fd()),
     )?;
     Ok(owned(tree))
+}
+
+/// A program behind a read-only mount of its own, attached nowhere: to be executed through
+/// `/proc/self/fd`. Whoever reaches the running program through /proc/PID/exe finds a file system
+/// that refuses writes, whatever their rights (CVE-2019-5736).
+pub fn seal_program(program: &Path) -> Result<OwnedFd> {
+    let place = super::path::open_place(program)?;
+    let sealed = clone_tree(place.as_fd(), false)?;
+    let change = Attributes {
+        set: ATTR_RDONLY | ATTR_NODEV,
+        ..Attributes::default()
+    };
+    set_attributes(sealed.as_fd(), change, false)?;
+    Ok(sealed)
 }
 
 /// Attaches the mount `from` at the place that `to` has open.

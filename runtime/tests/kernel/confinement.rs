@@ -130,3 +130,26 @@ pub(crate) fn no_fd_leaks() {
         assert_eq!(shown, "0\n1\n2\n3\n0\n1\n2\n", "init {init}");
     }
 }
+
+pub(crate) fn a_sealed_program_can_not_be_written_to() {
+    use std::os::fd::AsRawFd as _;
+    let world = World::new();
+    let program = world.path("program");
+    std::fs::copy("/bin/busybox", &program).unwrap();
+    let sealed = ketch_runtime::sys::mount::seal_program(&program).unwrap();
+    let mut running = std::process::Command::new(format!("/proc/self/fd/{}", sealed.as_raw_fd()))
+        .args(["sleep", "100"])
+        .spawn()
+        .unwrap();
+    drop(sealed);
+    // The attack keeps a place of the program and waits until nobody runs it.
+    let exe = format!("/proc/{}/exe", running.id());
+    let place = ketch_runtime::sys::path::open_place(std::path::Path::new(&exe)).unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let error = std::fs::OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/self/fd/{}", place.as_raw_fd()))
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+}

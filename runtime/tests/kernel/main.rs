@@ -54,7 +54,8 @@ fn trials() -> Vec<Trial> {
             a_custom_filter_is_used,
             devices_of_the_host_can_not_be_used,
             no_process_of_the_host_shows,
-            no_fd_leaks;
+            no_fd_leaks,
+            a_sealed_program_can_not_be_written_to;
         dns:
             names_of_the_shared_network_resolve_while_their_containers_run,
             an_address_has_a_name,

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::wait_until_gone;
@@ -75,7 +76,14 @@ impl Engine {
     /// The pipe is the monitor's standard output until it has said its line. It leaves our
     /// session by itself.
     fn spawn_monitor(&self, id: &Id, mode: Mode, word: OwnedFd) -> Result<()> {
-        let mut child = Command::new(self.program())
+        // Processes of the container are forks of the monitor until they exec: none of them may
+        // reach the binary itself. Where mounts are refused, it is run as it lies there.
+        let sealed = sys::mount::seal_program(self.program()).ok();
+        let program = sealed.as_ref().map_or_else(
+            || self.program().to_owned(),
+            |fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),
+        );
+        let mut child = Command::new(program)
             .arg0(ARGV0)
             .arg(match mode {
                 Mode::Start => START,
