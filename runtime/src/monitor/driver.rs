@@ -173,9 +173,15 @@ impl Driver {
             match self.spawn() {
                 Ok(event) => {
                     self.tell_machine(event);
-                    // Written down before it is said: whoever hears it may read the state at once.
-                    self.work();
-                    word.say(&Reply::Done);
+                    // Who hears the word finds the state written; the first health check can
+                    // wait until after it.
+                    while let Some(action) = self.todo.pop_front() {
+                        let is_save = action == Action::Save;
+                        self.perform(action);
+                        if is_save {
+                            break;
+                        }
+                    }
                 }
                 Err(failure) => {
                     let reply = Reply::failed(&failure.error);

@@ -13,11 +13,15 @@ mod confinement;
 mod dns;
 mod execs;
 mod lab;
+mod kept;
 mod layers;
 mod limits;
+mod logs;
+mod monitor;
 mod mounts;
 mod ports;
 mod processes;
+mod stop;
 mod world;
 
 use libtest_mimic::{Arguments, Trial};
@@ -34,6 +38,7 @@ macro_rules! trials {
     };
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of names")]
 fn trials() -> Vec<Trial> {
     trials! {
         bridge:
@@ -78,6 +83,23 @@ fn trials() -> Vec<Trial> {
             limits_are_in_the_cgroup,
             ulimits_hold,
             memory_beyond_the_limit_ends_the_process;
+        logs:
+            following_ends_with_the_container_and_misses_nothing,
+            the_file_is_the_one_that_other_tools_read;
+        monitor:
+            the_exit_code_and_both_streams_are_kept,
+            a_signal_that_ends_it_is_kept,
+            a_program_that_is_missing_is_told_with_its_code,
+            a_further_process_runs_and_its_code_comes_back,
+            a_terminal_for_a_further_process_comes_back,
+            a_container_outlives_its_monitor_and_keeps_its_log_and_code,
+            a_container_that_died_with_its_monitor_is_buried,
+            health_is_known_as_soon_as_it_is_true,
+            a_probe_that_fails_often_enough_tells_why,
+            a_paused_container_stands_still_and_can_be_stopped,
+            a_container_that_removes_itself_leaves_nothing,
+            a_running_container_is_not_removed_unless_forced,
+            an_idle_monitor_is_small;
         mounts:
             the_default_mounts_are_there,
             dangerous_files_are_hidden,
@@ -107,6 +129,14 @@ fn trials() -> Vec<Trial> {
             shared_namespaces_are_shared,
             a_dropped_start_leaves_nothing,
             a_start_is_quick;
+        stop:
+            a_handler_gets_its_grace,
+            nobody_waits_for_a_process_that_will_not_hear,
+            a_child_that_listens_is_asked_in_place_of_a_deaf_process_one,
+            who_ignores_the_end_of_the_grace_is_killed,
+            the_policy_restarts_until_it_may_not,
+            a_stop_between_two_runs_is_the_end,
+            a_restart_by_hand_counts_anew;
     }
 }
 
