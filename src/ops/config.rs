@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::{Context, Error, Result};
 use crate::loader;
 use crate::lowering;
-use crate::model::Project;
+use crate::model::{Project, canon};
+use crate::ui::template;
+use crate::yaml::write;
 
 /// What to print, and which phases to leave out.
 #[derive(Debug)]
@@ -80,14 +82,36 @@ fn text(project: &Project, options: &Options) -> Result<String> {
             lines
         }
         What::Hashes(services) => hashes(project, services)?,
-        What::Yaml | What::Json => {
-            return Err(Error::Failed("config is not part of this ketch yet".into()));
+        What::Yaml => {
+            return Ok(doubled(write::to_yaml(&canon::project(project)), options));
         }
+        What::Json => return Ok(doubled(json(project)?, options)),
     };
     for line in &mut lines {
         line.push('\n');
     }
     Ok(lines.concat())
+}
+
+/// Indented by two, the keys of the top level sorted, without a newline at the end: as Compose has it.
+fn json(project: &Project) -> Result<String> {
+    let mut value = write::to_json(&canon::project(project));
+    if let Some(object) = value.as_object_mut() {
+        object.sort_keys();
+    }
+    match serde_json::to_string_pretty(&value) {
+        Ok(text) => Ok(template::escaped(&text)),
+        Err(error) => Err(Error::Failed(error.to_string())),
+    }
+}
+
+/// Dollars doubled, so that the output is a file that means the same.
+fn doubled(text: String, options: &Options) -> String {
+    if options.no_interpolate {
+        text
+    } else {
+        text.replace('$', "$$")
+    }
 }
 
 /// `service hash`, sorted by name.

@@ -144,9 +144,12 @@ pub fn render(template: &Template, with_heading: bool, rows: &[Value]) -> Result
 
 /// One line of JSON with `<`, `>` and `&` escaped, as Go's encoder does.
 pub fn json(value: &Value) -> String {
-    value
-        .to_string()
-        .replace('<', "\\u003c")
+    escaped(&value.to_string())
+}
+
+/// JSON text with those three escaped; they can only stand inside its strings.
+pub fn escaped(text: &str) -> String {
+    text.replace('<', "\\u003c")
         .replace('>', "\\u003e")
         .replace('&', "\\u0026")
 }

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -19,6 +20,9 @@ use crate::executor::{self, EventStatus, Failure};
 use crate::planner::{Op, Plan, Until};
 use crate::ui::logs::Printer;
 use crate::ui::progress::Progress;
+
+/// How long the last output of stopped containers is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A container that was started or found running.
 struct Member {
@@ -58,6 +62,8 @@ pub(super) struct Foreground<'a> {
     give_up: Cancel,
     up: Option<Result<(), Vec<Failure>>>,
     ending: Option<Ending>,
+    /// Everything is stopped; output is waited for until then.
+    drain_until: Option<Instant>,
 }
 
 impl<'a> Foreground<'a> {
@@ -86,6 +92,7 @@ impl<'a> Foreground<'a> {
             give_up: Cancel::new()?,
             up: None,
             ending: None,
+            drain_until: None,
         };
         for kept in &plan.kept {
             foreground.follow(&kept.service, &kept.container);
@@ -109,8 +116,14 @@ impl<'a> Foreground<'a> {
     /// Takes messages until the whole is over.
     pub(super) fn run(&mut self, receiver: &Receiver<Message>) -> Result<()> {
         while !self.is_over() {
-            // A sender is kept in `self`, so there is always somebody to wait for.
-            let Ok(message) = receiver.recv() else { break };
+            // A sender is kept in `self`: the only error is that the time is up.
+            let message = match self.drain_until {
+                None => receiver.recv().ok(),
+                Some(end) => receiver
+                    .recv_timeout(end.saturating_duration_since(Instant::now()))
+                    .ok(),
+            };
+            let Some(message) = message else { break };
             match message {
                 Message::Step(event) => self.step(&event)?,
                 Message::Up(result) => self.up_ended(result)?,
@@ -124,15 +137,19 @@ impl<'a> Foreground<'a> {
                 }
                 Message::Gone(container) => self.gone(&container)?,
                 Message::Interrupted => self.interrupted(),
-                Message::Stopped(result) => return self.stopped(result),
+                Message::Stopped(result) => self.stopped(result)?,
             }
         }
-        Ok(())
+        self.verdict()
     }
 
-    /// All attached containers have ended by themselves.
+    /// All attached containers have ended, by themselves or because we stopped them.
     fn is_over(&self) -> bool {
         let has_ended = |member: &Member| !member.attached || member.told;
+        if self.drain_until.is_some() {
+            let was_stopped = |member: &&Member| self.services.stopped.contains(&member.service);
+            return self.members.values().filter(was_stopped).all(has_ended);
+        }
         self.ending.is_none()
             && !self.give_up.is_cancelled()
             && matches!(self.up, Some(Ok(())))
@@ -196,7 +213,10 @@ impl<'a> Foreground<'a> {
 
     /// The picture of the work ends where output begins.
     fn begin_output(&mut self) -> Result<()> {
-        if let Some(progress) = self.progress.take() {
+        // Once stopping has begun, the picture is that of the stop.
+        if self.ending.is_none()
+            && let Some(progress) = self.progress.take()
+        {
             progress.finish();
             let names = attached_names(self.plan, self.project, self.services);
             if !names.is_empty() {
@@ -380,26 +400,29 @@ impl<'a> Foreground<'a> {
         });
     }
 
+    /// What was stopped may still have a last word.
     fn stopped(&mut self, result: Result<(), Vec<Failure>>) -> Result<()> {
         if let Some(progress) = self.progress.take() {
             progress.finish();
         }
-        if let Err(failures) = result {
-            return Err(perform::failed(&failures));
-        }
+        self.drain_until = Some(Instant::now() + LAST_WORDS);
+        result.map_err(|failures| perform::failed(&failures))
+    }
+
+    fn verdict(&self) -> Result<()> {
         match self.ending {
+            None => Ok(()),
+            Some(Ending::Interrupted) => Err(Error::Interrupted),
             Some(Ending::Aborted(code)) => {
-                let code = match &self.options.exit_code_from {
-                    Some(service) => self.exit_code_of(service).unwrap_or(code),
-                    None => code,
-                };
-                if code == 0 {
-                    Ok(())
-                } else {
-                    Err(Error::ExitedWith(code))
+                let from = self.options.exit_code_from.as_ref();
+                match from
+                    .and_then(|service| self.exit_code_of(service))
+                    .unwrap_or(code)
+                {
+                    0 => Ok(()),
+                    code => Err(Error::ExitedWith(code)),
                 }
             }
-            Some(Ending::Interrupted) | None => Err(Error::Interrupted),
         }
     }
 
