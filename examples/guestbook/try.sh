@@ -17,12 +17,12 @@ run() {
 trap '"$KETCH" down -v >/dev/null 2>&1' EXIT
 
 ../base-image.sh
-run up -d --build
+run up -d --build --wait
 echo "\$ curl --data '$entry' $address"
 curl --silent --show-error --fail --data "$entry" "$address"
 
 run down
-run up -d
+run up -d --wait
 echo "\$ curl $address"
 curl --silent --show-error --fail "$address" | tee /dev/stderr | grep --quiet --fixed-strings "$entry" 2>&1
 echo "The entry survived. The guestbook answers at $address"
