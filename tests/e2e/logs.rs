@@ -43,7 +43,7 @@ fn following_ends_with_the_container_and_misses_nothing() {
     let world = World::new();
     let project = world.project(
         "app",
-        "services:\n  one: {image: busybox, command: sh -c 'i=0; while [ $$i -lt 500 ]; do echo $$i; i=$$((i+1)); done; sleep 1; echo last'}\n",
+        "services:\n  one:\n    image: busybox\n    command: sh -c 'i=0; while [ $$i -lt 500 ]; do echo $$i; i=$$((i+1)); done; sleep 1; echo last'\n",
     );
     project.ketch(&["up", "-d"]).ok();
     let followed = project

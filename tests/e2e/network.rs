@@ -117,7 +117,7 @@ fn a_published_port_answers_to_containers_too() {
         .ok();
     for from in ["other", "web"] {
         assert_eq!(
-            project.exec(from, "wget -q -O - -T 5 http://198.51.100.7:8080/"),
+            project.exec(from, "timeout 5 wget -q -O - http://198.51.100.7:8080/"),
             "hello\n",
             "from {from}"
         );
@@ -128,7 +128,7 @@ fn a_published_port_answers_to_containers_too() {
     );
     stranger.ketch(&["up", "-d"]).ok();
     assert_eq!(
-        stranger.exec("one", "wget -q -O - -T 5 http://198.51.100.7:8080/"),
+        stranger.exec("one", "timeout 5 wget -q -O - http://198.51.100.7:8080/"),
         "hello\n"
     );
 }

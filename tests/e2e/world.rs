@@ -309,7 +309,8 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 fn busybox() -> &'static Path {
     static TAR: OnceLock<PathBuf> = OnceLock::new();
     TAR.get_or_init(|| {
-        let made = std::env::temp_dir().join(format!("ketch-busybox-{}", std::process::id()));
+        let made =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("busybox-{}", std::process::id()));
         let root = made.join("root");
         for directory in ["bin", "etc", "tmp", "var", "root"] {
             fs::create_dir_all(root.join(directory)).unwrap();
@@ -336,8 +337,7 @@ fn busybox() -> &'static Path {
         )
         .unwrap();
         fs::write(root.join("etc/group"), "root:x:0:\nguest:x:1000:\n").unwrap();
-        let tar = made.with_extension("tar");
-        let tar_path = tar.to_str().unwrap();
+        let unfinished = made.with_extension("tar");
         run(
             "tar",
             &[
@@ -345,11 +345,13 @@ fn busybox() -> &'static Path {
                 root.to_str().unwrap(),
                 "--numeric-owner",
                 "-cf",
-                tar_path,
+                unfinished.to_str().unwrap(),
                 ".",
             ],
         );
         fs::remove_dir_all(made).unwrap();
+        let tar = unfinished.with_file_name("busybox.tar");
+        fs::rename(unfinished, &tar).unwrap();
         tar
     })
 }
