@@ -41,7 +41,9 @@ pub fn begin(context: &Context, plan: &Plan) -> Progress {
         context.ui.warn(warning);
     }
     let progress = context.ui.progress("Running");
-    for kept in &plan.kept {
+    // A printed plan says what would change; what stays is said only where nothing does.
+    let says_kept = !context.dry_run || plan.steps.is_empty();
+    for kept in plan.kept.iter().filter(|_| says_kept) {
         progress.done(format!("Container {}", kept.container), "Running");
     }
     progress
