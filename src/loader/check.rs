@@ -140,27 +140,7 @@ fn check_networks(project: &Project, service: &Service, diagnostics: &mut Diagno
             }
             diagnostics.push(diagnostic.hint("remove one of them"));
         }
-        let shares = matches!(
-            mode.value,
-            NetworkMode::Host | NetworkMode::Service(_) | NetworkMode::Container(_)
-        );
-        if let Some(port) = service.ports.first()
-            && shares
-        {
-            let text = match &mode.value {
-                NetworkMode::Host => "host network_mode".to_owned(),
-                _ => "another container's network".to_owned(),
-            };
-            let message = format!(
-                "service {:?} publishes ports with {text}: conflicting options: port publishing and the container type network mode",
-                service.name
-            );
-            diagnostics.push(
-                Diagnostic::error(port.span, message)
-                    .label(mode.span, "the network is shared here")
-                    .hint("remove `ports`: what the program listens on is open already"),
-            );
-        }
+        check_shared_ports(service, &mode.value, mode.span, diagnostics);
     }
     for name in service.networks.keys() {
         if !project.networks.contains_key(name) {
@@ -176,6 +156,43 @@ fn check_networks(project: &Project, service: &Service, diagnostics: &mut Diagno
             );
             diagnostics.push(or_define(diagnostic, "networks", name));
         }
+    }
+}
+
+/// Who shares a network publishes nothing of their own.
+fn check_shared_ports(
+    service: &Service,
+    mode: &NetworkMode,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(port) = service.ports.first() else {
+        return;
+    };
+    match mode {
+        NetworkMode::Host => diagnostics.push(
+            Diagnostic::warning(
+                port.span,
+                format!(
+                    "services.{}: published ports are discarded when using host network mode",
+                    service.name
+                ),
+            )
+            .label(span, "the host's network is used here")
+            .hint("remove `ports`: what the program listens on is open already"),
+        ),
+        NetworkMode::Service(_) | NetworkMode::Container(_) => diagnostics.push(
+            Diagnostic::error(
+                port.span,
+                format!(
+                    "services.{}: conflicting options: port publishing and the container type network mode",
+                    service.name
+                ),
+            )
+            .label(span, "another container's network is used here")
+            .hint("publish the ports where the network belongs"),
+        ),
+        NetworkMode::None | NetworkMode::Bridge | NetworkMode::Network(_) => {}
     }
 }
 

@@ -26,6 +26,20 @@ pub(super) fn resolve_valueless(root: &mut Node, environment: &IndexMap<String, 
             .and_then(Node::as_map_mut)
             .and_then(|build| build.get_mut("args"));
         fill(args, environment);
+        drop_unset_args(service);
+    }
+}
+
+/// An argument that nobody gives a value is the Dockerfile's business.
+fn drop_unset_args(service: &mut Map) {
+    let args = service
+        .get_mut("build")
+        .and_then(Node::as_map_mut)
+        .and_then(|build| build.get_mut("args"))
+        .and_then(Node::as_map_mut);
+    if let Some(args) = args {
+        let all = std::mem::take(args).into_iter();
+        *args = all.filter(|entry| !entry.value.is_null()).collect();
     }
 }
 

@@ -155,6 +155,7 @@ fn run(session: &mut Session<'_>) -> Option<Project> {
     if session.diagnostics.has_errors() {
         return None;
     }
+    normalize::discard_ports_of_host_mode(&mut project);
     profiles::drop_missing_dependencies(&mut project);
     profiles::select(session, &mut project);
     if !options.all_resources {

@@ -1,6 +1,7 @@
 //! What goes without saying: the default network, implied dependencies, default names.
 
 use crate::diag::Span;
+use crate::model::{NetworkMode, Project};
 use crate::yaml::{Kind, Map, Node};
 
 /// Fills in the defaults that hold in every case, `--no-normalize` or not.
@@ -150,6 +151,16 @@ fn imply_dependencies(service: &mut Map) {
             settings.insert("restart", span, Node::bool(true, span));
             settings.insert("required", span, Node::bool(true, span));
             dependencies.insert(name, span, Node::map(settings, span));
+        }
+    }
+}
+
+/// In the host's network nothing is published; the file's words stay in the canonical form.
+pub(super) fn discard_ports_of_host_mode(project: &mut Project) {
+    for service in project.services.values_mut() {
+        let mode = service.network_mode.as_ref().map(|mode| &mode.value);
+        if mode == Some(&NetworkMode::Host) {
+            service.ports.clear();
         }
     }
 }

@@ -70,6 +70,29 @@ pub fn project(project: &Project) -> Node {
     order::in_canonical_order(&Node::map(root, span))
 }
 
+/// The same for JSON, where Compose prints some things that are not set.
+pub fn project_for_json(project: &Project) -> Node {
+    let mut root = self::project(project);
+    let span = root.span;
+    let mut fill = |section: &str, key: &str, value: Node| {
+        let entries = root
+            .as_map_mut()
+            .and_then(|root| root.get_mut(section))
+            .and_then(Node::as_map_mut);
+        for entry in entries.into_iter().flat_map(Map::iter_mut) {
+            if let Some(map) = entry.value.as_map_mut()
+                && !map.contains(key)
+            {
+                map.insert(key, span, value.clone());
+            }
+        }
+    };
+    fill("services", "command", Node::null(span));
+    fill("services", "entrypoint", Node::null(span));
+    fill("networks", "ipam", Node::map(Map::new(), span));
+    root
+}
+
 /// A place for what no file spells out.
 fn anywhere(project: &Project) -> Span {
     let services = project.services.values().chain(project.disabled.values());
@@ -188,24 +211,6 @@ fn is_silent(entry: &Entry, path: Path<'_>) -> bool {
     }
 }
 
-/// In an order that does not depend on the file's.
-pub fn sorted(node: &Node) -> Node {
-    let mut node = node.clone();
-    sort_keys(&mut node);
-    node
-}
-
-fn sort_keys(node: &mut Node) {
-    match &mut node.kind {
-        Kind::Null | Kind::Scalar(_) => {}
-        Kind::List(items) => items.iter_mut().for_each(sort_keys),
-        Kind::Map(map) => {
-            map.iter_mut().for_each(|entry| sort_keys(&mut entry.value));
-            map.sort_by_key(|entry| entry.key.clone());
-        }
-    }
-}
-
 /// Collects the pairs that say something.
 struct Pairs {
     map: Map,
@@ -290,7 +295,9 @@ pub fn network(network: &Network) -> Node {
     if !configs.is_empty() {
         ipam.insert("config", span, Node::list(configs, span));
     }
-    pairs.put("ipam", Node::map(ipam, span));
+    if !ipam.is_empty() {
+        pairs.put("ipam", Node::map(ipam, span));
+    }
     pairs.node()
 }
 

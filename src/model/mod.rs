@@ -16,7 +16,6 @@ mod service;
 mod volume;
 
 pub mod canon;
-pub mod hash;
 pub mod names;
 
 pub use build::Build;

@@ -1,0 +1,114 @@
+//! Every folder of `compose-specs/` is loaded as it stands, and what comes out is compared:
+//! `expect.yaml` is what `config` prints, `expect.txt` what is told of files that are wrong
+//! (or, beside a good one, the warnings). `shell` holds the caller's variables, `arguments`
+//! the profiles (`--profile x`) and services. `UPDATE_EXPECT=1` writes the expectations anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use ketch::diag::{Diagnostics, Sources, render};
+use ketch::executor::DiskFiles;
+use ketch::graph::ServiceGraph;
+use ketch::loader::{self, Options};
+use ketch::model::canon;
+use ketch::yaml::write;
+
+/// What stands for the folder of a case in expectations.
+const HERE: &str = "/case";
+
+#[test]
+fn every_case_comes_out_as_expected() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose-specs");
+    let update = std::env::var_os("UPDATE_EXPECT").is_some();
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for case in cases(&root) {
+        seen += 1;
+        let got = outcome(&case);
+        for (name, text) in [("expect.yaml", got.printed), ("expect.txt", got.told)] {
+            let path = case.join(name);
+            let expected = fs::read_to_string(&path).unwrap_or_default();
+            if expected == text {
+                continue;
+            }
+            if !update {
+                let case = case.strip_prefix(&root).unwrap().display();
+                wrong.push(format!(
+                    "{case}/{name}\n--- expected\n{expected}--- got\n{text}"
+                ));
+            } else if text.is_empty() {
+                fs::remove_file(&path).unwrap();
+            } else {
+                fs::write(&path, text).unwrap();
+            }
+        }
+    }
+    assert!(seen > 30, "only {seen} cases found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn cases(root: &Path) -> Vec<PathBuf> {
+    let mut cases = Vec::new();
+    for area in children(root) {
+        cases.extend(children(&area));
+    }
+    cases
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    paths.sort();
+    paths
+}
+
+struct Outcome {
+    printed: String,
+    told: String,
+}
+
+fn outcome(case: &Path) -> Outcome {
+    let text = |name: &str| fs::read_to_string(case.join(name)).unwrap_or_default();
+    let environment: IndexMap<String, String> = text("shell")
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let mut options = Options {
+        working_dir: case.to_owned(),
+        environment,
+        ..Options::default()
+    };
+    let arguments = text("arguments");
+    let mut words = arguments.split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "--profile" => options.profiles.extend(words.next().map(ToOwned::to_owned)),
+            "--file" => options.config_files.extend(words.next().map(PathBuf::from)),
+            service => options.services.push(service.to_owned()),
+        }
+    }
+    let here = case.display().to_string();
+    let shown = |diagnostics: &Diagnostics, sources: &Sources| {
+        render::render(diagnostics, sources, false).replace(&here, HERE)
+    };
+    match loader::load(&DiskFiles::default(), &options) {
+        Ok(loaded) => {
+            let mut told = loaded.warnings;
+            if let Err(cycle) = ServiceGraph::new(&loaded.project) {
+                told.push(cycle);
+            }
+            Outcome {
+                printed: write::to_yaml(&canon::project(&loaded.project)).replace(&here, HERE),
+                told: shown(&told, &loaded.sources),
+            }
+        }
+        Err(failed) => Outcome {
+            printed: String::new(),
+            told: shown(&failed.diagnostics, &failed.sources),
+        },
+    }
+}
