@@ -646,6 +646,7 @@ impl Driver {
         }
     }
 
+    /// Whoever is answered finds the state written: the machine's actions come first.
     fn asked(&mut self, token: u64, request: Request, fds: Vec<OwnedFd>) {
         if request.version != control::VERSION {
             let error = Error::new(
@@ -666,19 +667,24 @@ impl Driver {
                 self.tell_machine(Event::Stop { signal, grace, by });
             }
             Ask::Kill { signal } => {
-                if signal == signal::KILL || !self.machine.is_running() {
+                let ends = signal == signal::KILL || !self.machine.is_running();
+                if ends {
                     self.set_role(token, Role::Ending);
-                } else {
-                    self.answer(token, &Reply::Done, true);
                 }
                 self.tell_machine(Event::Kill { signal });
+                if !ends {
+                    self.work();
+                    self.answer(token, &Reply::Done, true);
+                }
             }
             Ask::Pause => {
                 let result = self.pause();
+                self.work();
                 self.answer_result(token, result);
             }
             Ask::Unpause => {
                 let result = self.unpause();
+                self.work();
                 self.answer_result(token, result);
             }
             Ask::Watch => {

@@ -596,29 +596,6 @@ fn announce_kill(signal: i32) -> Action {
 }
 
 #[cfg(test)]
-impl Now {
-    /// The moment `since` after an arbitrary but constant beginning.
-    pub(crate) fn test(since: Duration) -> Self {
-        use std::sync::LazyLock;
-        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
-        Self::at(*BEGINNING, since)
-    }
-
-    /// The same clocks at another instant.
-    pub(crate) fn test_at(self, instant: Instant) -> Self {
-        let zero = Self::test(Duration::ZERO).instant;
-        Self::at(zero, instant.duration_since(zero))
-    }
-
-    fn at(zero: Instant, since: Duration) -> Self {
-        Self {
-            instant: zero + since,
-            wall: Timestamp::UNIX_EPOCH + since,
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::container::record::{Process, Stop};
@@ -626,6 +603,28 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
     const MS: Duration = Duration::from_millis(1);
+
+    impl Now {
+        /// The moment `since` after an arbitrary but constant beginning.
+        pub(crate) fn test(since: Duration) -> Self {
+            use std::sync::LazyLock;
+            static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+            Self::at(*BEGINNING, since)
+        }
+
+        /// The same clocks at another instant.
+        pub(crate) fn test_at(self, instant: Instant) -> Self {
+            let zero = Self::test(Duration::ZERO).instant;
+            Self::at(zero, instant.duration_since(zero))
+        }
+
+        fn at(zero: Instant, since: Duration) -> Self {
+            Self {
+                instant: zero + since,
+                wall: Timestamp::UNIX_EPOCH + since,
+            }
+        }
+    }
 
     /// A container and its clock.
     struct Script {

@@ -7,6 +7,7 @@ use ketch_runtime::engine::containers::{ExecStdio, RemoveOptions};
 use ketch_runtime::error::ErrorKind;
 use ketch_runtime::spec::{HealthSpec, RestartPolicy};
 use ketch_runtime::sys;
+use rustix::event::{PollFd, PollFlags};
 
 use crate::kept::{Kept, alarm, exec_spec};
 
@@ -168,13 +169,10 @@ pub(crate) fn a_paused_container_stands_still_and_can_be_stopped() {
 
 pub(crate) fn a_container_that_removes_itself_leaves_nothing() {
     let kept = Kept::new();
-    kept.start("exit 0", |spec| spec.auto_remove = true);
-    let mut watch = match kept.engine.watch_container("box") {
-        Ok(watch) => watch,
-        Err(error) => return assert_eq!(error.kind(), ErrorKind::NotFound),
-    };
-    let cancel = alarm(Duration::from_secs(20));
-    while let Ok(Some(_)) = watch.next(&cancel) {}
+    kept.start("sleep 0.2", |spec| spec.auto_remove = true);
+    let monitor = sys::process::pidfd_open(kept.monitor_pid()).unwrap();
+    let mut fds = [PollFd::new(&monitor, PollFlags::IN)];
+    rustix::event::poll(&mut fds, None).unwrap();
     let gone = kept.engine.container("box").unwrap_err();
     assert_eq!(gone.to_string(), "No such container: box");
 }
