@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
-    unreachable_pub,
     missing_debug_implementations,
     reason = "a test binary: a failed unwrap is a failed test"
 )]
