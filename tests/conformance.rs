@@ -56,9 +56,9 @@ fn cases(root: &Path) -> Vec<PathBuf> {
 }
 
 fn children(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap();
+    let entries = fs::read_dir(directory).expect("the cases are there");
     let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("it can be listed").path())
         .filter(|path| path.is_dir())
         .collect();
     paths.sort();

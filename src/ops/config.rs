@@ -95,7 +95,7 @@ fn text(project: &Project, options: &Options) -> Result<String> {
 
 /// Indented by two, the keys of the top level sorted, without a newline at the end: as Compose has it.
 fn json(project: &Project) -> Result<String> {
-    let mut value = write::to_json(&canon::project(project));
+    let mut value = write::to_json(&canon::project_for_json(project));
     if let Some(object) = value.as_object_mut() {
         object.sort_keys();
     }
