@@ -309,6 +309,7 @@ pub fn split(reference: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
 
     #[test]
@@ -319,6 +320,35 @@ mod tests {
             ("localhost:5000/app", "latest")
         );
         assert_eq!(split("app@sha256:abc"), ("app", "<none>"));
+    }
+
+    #[test]
+    fn an_image_is_built_only_when_it_must_and_may() {
+        let project = testing::project(
+            "services:\n  a: {build: .}\n  b: {image: b}\n  c: {image: c, pull_policy: always}\n",
+        );
+        let need = |service: &str, policy, here| need(&project.services[service], policy, here);
+        let usual = Policy::default();
+        let build = Policy {
+            build: true,
+            ..usual
+        };
+        let no_build = Policy {
+            no_build: true,
+            ..usual
+        };
+        assert_eq!(need("a", usual, false), Need::Build);
+        assert_eq!(need("a", usual, true), Need::Nothing);
+        assert_eq!(need("a", build, true), Need::Build);
+        assert_eq!(need("a", no_build, false), Need::Missing);
+        assert_eq!(need("b", usual, false), Need::Missing);
+        assert_eq!(need("b", build, true), Need::Nothing);
+        assert_eq!(need("c", usual, true), Need::Pull);
+        let never = Policy {
+            pull: Pull::Never,
+            ..usual
+        };
+        assert_eq!(need("c", never, true), Need::Nothing);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub mod top;
 pub mod up;
 pub mod wait;
 
+#[cfg(test)]
+mod testing;
+
 use ketch_runtime::cancel::Cancel;
 use ketch_runtime::engine::Engine;
 

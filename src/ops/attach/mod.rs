@@ -139,3 +139,59 @@ fn attached_names(plan: &Plan, project: &str, services: &Services) -> Vec<String
     names.dedup();
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::super::up::Abort;
+    use super::*;
+    use crate::ui::logs::Style;
+
+    const FILE: &str = "services:\n  db: {image: a}\n  web: {image: a, depends_on: [db]}\n  \
+                        quiet: {image: a, attach: false}\n";
+
+    fn options(only: &[&str], not: &[&str], dependencies: bool) -> Attach {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Attach {
+            only: owned(only),
+            not: owned(not),
+            dependencies,
+            style: Style::default(),
+            abort: Abort::Never,
+            exit_code_from: None,
+        }
+    }
+
+    fn attached(named: &[&str], options: &Attach) -> Vec<String> {
+        let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
+        let project = testing::project(FILE);
+        let services = Services::new(&project, &named, options, Grace::Configured).unwrap();
+        let mut names: Vec<String> = services.attached.into_iter().collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn named_services_are_attached_and_the_file_may_say_no() {
+        assert_eq!(attached(&[], &options(&[], &[], false)), ["db", "web"]);
+        assert_eq!(attached(&["web"], &options(&[], &[], false)), ["web"]);
+        assert_eq!(attached(&["web"], &options(&[], &[], true)), ["db", "web"]);
+        assert_eq!(attached(&[], &options(&["quiet"], &[], false)), ["quiet"]);
+        assert_eq!(attached(&[], &options(&[], &["db"], false)), ["web"]);
+    }
+
+    #[test]
+    fn an_unknown_service_is_refused() {
+        let project = testing::project(FILE);
+        let result = Services::new(
+            &project,
+            &[],
+            &options(&["nope"], &[], false),
+            Grace::Configured,
+        );
+        let Err(Error::Failed(message)) = result else {
+            panic!("an unknown service was taken");
+        };
+        assert_eq!(message, "no such service: nope");
+    }
+}
