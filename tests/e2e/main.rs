@@ -6,7 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
-    missing_debug_implementations,
+    unreachable_pub,
     reason = "a test binary: a failed unwrap is a failed test"
 )]
 
