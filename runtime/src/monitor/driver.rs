@@ -194,6 +194,7 @@ impl Driver {
         }
         word.say(&Reply::Done);
         self.work();
+        sys::memory::give_back();
         while !self.done {
             self.turn()?;
         }
@@ -279,6 +280,7 @@ impl Driver {
             Action::Spawn => {
                 let event = self.spawn().unwrap_or_else(spawn::Failure::event);
                 self.tell_machine(event);
+                sys::memory::give_back();
             }
             Action::AskToStop { signal } => self.ask_to_stop(signal),
             Action::Signal { signal } => {

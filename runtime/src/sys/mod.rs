@@ -10,6 +10,7 @@ pub mod caps;
 pub mod error;
 pub mod fd;
 pub mod keyring;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
