@@ -133,11 +133,13 @@ pub(crate) fn no_fd_leaks() {
 
 pub(crate) fn a_sealed_program_can_not_be_written_to() {
     use std::os::fd::AsRawFd as _;
+    use std::os::unix::process::CommandExt as _;
     let world = World::new();
     let program = world.path("program");
     std::fs::copy("/bin/busybox", &program).unwrap();
     let sealed = ketch_runtime::sys::mount::seal_program(&program).unwrap();
     let mut running = std::process::Command::new(format!("/proc/self/fd/{}", sealed.as_raw_fd()))
+        .arg0("busybox")
         .args(["sleep", "100"])
         .spawn()
         .unwrap();

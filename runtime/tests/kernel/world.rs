@@ -217,7 +217,13 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let leaks = self.leaks();
+        // A monitor ends a moment after it has told that its container is gone.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(3);
+        let mut leaks = self.leaks();
+        while !leaks.is_empty() && std::time::Instant::now() < deadline {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            leaks = self.leaks();
+        }
         if !leaks.is_empty() && !std::thread::panicking() {
             panic!("left behind:\n{}", leaks.join("\n"));
         }
