@@ -13,10 +13,16 @@ use super::{Diagnostic, Diagnostics, FileId, Label, Severity, Sources, Span};
 /// Wider source lines are cut around the caret.
 const WIDTH: usize = 140;
 
-/// All of them, in the order in which they were found, each ending with a newline.
+/// All of them, in the order of the files, each ending with a newline.
 pub fn render(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> String {
-    let pictures: Vec<String> = diagnostics
-        .iter()
+    let mut ordered: Vec<&Diagnostic> = diagnostics.iter().collect();
+    // As the files are read, whatever phase found them; what has no place comes last.
+    ordered.sort_by_key(|diagnostic| {
+        let first = diagnostic.labels.first().map(|label| label.span);
+        (first.is_none(), first)
+    });
+    let pictures: Vec<String> = ordered
+        .into_iter()
         .map(|diagnostic| render_one(diagnostic, sources, colour))
         .collect();
     pictures.join("\n")

@@ -2,7 +2,7 @@
 
 use crate::ops::{Context, Error, Result};
 
-/// Show the Docker Compose version information
+/// Show the ketch version information
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Format the output. Values: [pretty | json]. (Default: pretty)
