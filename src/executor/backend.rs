@@ -13,6 +13,11 @@ pub trait Backend: Sync {
     /// Why it could not be done.
     fn perform(&self, op: &Op, cancel: &Cancel) -> Result<()>;
 
+    /// What a finished operation could not do in full.
+    fn warnings(&self, _op: &Op) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Waits until the gate opens.
     ///
     /// # Errors

@@ -59,6 +59,18 @@ impl Backend for EngineBackend {
         }
     }
 
+    fn warnings(&self, op: &Op) -> Vec<String> {
+        match op {
+            Op::StartContainer { name } | Op::RestartContainer { name, .. } => {
+                let container = self.engine.container(name);
+                container
+                    .map(|found| found.state.warnings)
+                    .unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn wait(&self, gate: &Gate, cancel: &Cancel) -> Result<()> {
         // The first failure ends the other waits of this gate.
         let give_up = Cancel::new()?;

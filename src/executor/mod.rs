@@ -91,8 +91,8 @@ pub fn run(
                 let (sender, give_up) = (sender.clone(), &give_up);
                 scope.spawn(move || {
                     let result = match &step.op {
-                        Op::Gate(gate) => backend.wait(gate, give_up),
-                        op => backend.perform(op, cancel),
+                        Op::Gate(gate) => backend.wait(gate, give_up).map(|()| Vec::new()),
+                        op => backend.perform(op, cancel).map(|()| backend.warnings(op)),
                     };
                     // The owner only leaves when nothing runs, so the receiver is there.
                     let _received = sender.send(Message::Ended(step.id, result));
@@ -109,7 +109,8 @@ pub fn run(
 
 /// What reaches the owner of the progress.
 enum Message {
-    Ended(StepId, Result<(), Error>),
+    /// With what could not be done in full.
+    Ended(StepId, Result<Vec<String>, Error>),
     Cancelled,
 }
 
@@ -149,11 +150,17 @@ impl<'a> Run<'a> {
         self.give_up.cancel();
     }
 
-    fn settle(&mut self, step: &Step, result: Result<(), Error>) {
+    fn settle(&mut self, step: &Step, result: Result<Vec<String>, Error>) {
         self.progress.end(step.id);
-        let Err(error) = result else {
-            self.say(step, EventStatus::Done, step.announce.after, "");
-            return;
+        let error = match result {
+            Ok(warnings) => {
+                for warning in &warnings {
+                    self.say(step, EventStatus::Warning, "Warning", warning);
+                }
+                self.say(step, EventStatus::Done, step.announce.after, "");
+                return;
+            }
+            Err(error) => error,
         };
         let required = !matches!(&step.op, Op::Gate(gate) if !gate.required);
         if self.stopped && error.kind() == ErrorKind::Cancelled {

@@ -26,6 +26,9 @@ pub struct State {
     /// Why the last start failed; empty otherwise.
     pub error: String,
     pub oom_killed: bool,
+    /// What was asked for and could not be had at the last start: limits without their
+    /// controller, and their like.
+    pub warnings: Vec<String>,
     /// The signal that ended the last run, when one did.
     pub signal: Option<i32>,
     pub started_at: Option<Timestamp>,

@@ -68,6 +68,8 @@ pub struct Child {
     pub pidfd: OwnedFd,
     /// The master side, when a terminal was asked for.
     pub terminal: Option<OwnedFd>,
+    /// What was asked for and could not be had.
+    pub warnings: Vec<String>,
 }
 
 /// A further process in a running container.

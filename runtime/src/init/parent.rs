@@ -110,10 +110,10 @@ impl Pending {
         };
         let limits = self.limits.clone();
         let limited = limits.apply(process.pid, &mut self.warnings);
-        for warning in &self.warnings {
-            tracing::warn!("{warning}");
+        let mut released = limited.and_then(|()| process.release());
+        if let Ok(child) = &mut released {
+            child.warnings = std::mem::take(&mut self.warnings);
         }
-        let released = limited.and_then(|()| process.release());
         if released.is_err() {
             self.remove_cgroup();
         }
@@ -146,6 +146,7 @@ impl Unborn {
                 pid: self.pid,
                 pidfd: self.pidfd,
                 terminal,
+                warnings: Vec::new(),
             }),
             Err(error) => {
                 self.end();

@@ -337,6 +337,7 @@ impl Driver {
             state.endpoints = joined.endpoints;
             state.ports = joined.ports;
         }
+        self.machine.state_mut().warnings = child.warnings;
         let pid = child.pid;
         self.init = Some(Init {
             pid,
@@ -834,6 +835,7 @@ impl Driver {
             pid,
             pidfd,
             terminal,
+            warnings: _,
         } = init::exec(request)?;
         self.execs.push(ExecProcess {
             pid,
