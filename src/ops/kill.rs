@@ -1,6 +1,6 @@
 //! `kill`: a signal to running containers, one-off ones included.
 
-use ketch_runtime::sys::signal;
+use ketch_runtime::spec::signal;
 
 use super::scope::Scope;
 use super::{Context, Error, Result, perform};
@@ -12,9 +12,7 @@ use crate::planner::teardown;
 /// # Errors
 /// `no such service: x`; a signal that does not exist.
 pub fn run(context: &Context, services: &[String], signal: &str, orphans: bool) -> Result<()> {
-    if signal::parse(signal).is_none() {
-        return Err(Error::Failed(format!("invalid signal: {signal}")));
-    }
+    signal::parse(signal)?;
     let scope = Scope::find(context)?;
     let observed = executor::observe(&context.engine, &scope.name)?;
     let named = scope.services(&observed, services)?;

@@ -309,12 +309,7 @@ impl<'a> Solver<'a> {
             }
             Instruction::StopSignal(signal) => {
                 let signal = expand(signal, &variables)?;
-                if crate::sys::signal::parse(&signal).is_none() {
-                    return Err(Error::new(
-                        ErrorKind::Invalid,
-                        format!("invalid signal: {signal}"),
-                    ));
-                }
+                crate::spec::signal::parse(&signal)?;
                 state.history(format!("STOPSIGNAL {signal}"));
                 state.config.config.stop_signal = Some(signal);
             }

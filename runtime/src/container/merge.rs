@@ -9,10 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::record::{Health, Mount, Process, Record, Stop};
-use super::signal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Image;
 use crate::image::config::{Healthcheck, RunConfig};
+use crate::spec::signal;
 use crate::spec::{ContainerSpec, HealthSpec, NetworkMode, Protocol, Resources, RestartPolicy};
 use crate::store::id::{Id, is_valid_name};
 

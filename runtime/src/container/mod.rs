@@ -4,7 +4,6 @@ pub mod documents;
 pub mod files;
 pub mod merge;
 pub mod record;
-pub mod signal;
 pub mod state;
 
 /// One container, as it was a moment ago.

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 use super::health::{Schedule, Step};
 use crate::container::record::{Health as Check, Record};
-use crate::container::signal;
 use crate::container::state::{Health, HealthStatus, State, Status};
 use crate::spec::RestartPolicy;
+use crate::spec::signal;
 
 /// Docker's back-off: 0.1 s, doubled up to a minute, reset by a run of ten seconds.
 const FIRST_DELAY: Duration = Duration::from_millis(100);

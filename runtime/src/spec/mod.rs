@@ -11,6 +11,7 @@ mod network;
 mod resources;
 mod restart;
 mod security;
+pub mod signal;
 mod volume;
 
 pub use container::{ContainerSpec, LogSpec, ProcessSpec, Rlimit, StopSpec};

@@ -149,7 +149,7 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
                 0,
             )
         },
-        || format!("pidfd_send_signal({})", super::signal::name(signal)),
+        || format!("pidfd_send_signal({})", crate::spec::signal::name(signal)),
     )?;
     Ok(())
 }
@@ -158,7 +158,7 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
 pub fn kill(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: numbers only.
     check(i64::from(unsafe { libc::kill(pid, signal) }), || {
-        format!("kill({pid}, {})", super::signal::name(signal))
+        format!("kill({pid}, {})", crate::spec::signal::name(signal))
     })?;
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use super::wait_until_gone;
 use crate::container::Container;
-use crate::container::signal;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::monitor::control::{Ask, Client};
+use crate::spec::signal;
 
 impl Engine {
     /// Sends a signal (default SIGKILL, which is waited for).

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Grace, StopOptions, wait_until_gone};
 use crate::container::Container;
-use crate::container::signal;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::monitor::control::{Ask, Client};
+use crate::spec::signal;
 use crate::store::id::Id;
 
 impl Engine {
