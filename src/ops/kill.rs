@@ -3,7 +3,7 @@
 use ketch_runtime::spec::signal;
 
 use super::scope::Scope;
-use super::{Context, Error, Result, perform};
+use super::{Context, Result, perform};
 use crate::executor;
 use crate::planner::teardown;
 
