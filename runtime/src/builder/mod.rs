@@ -9,6 +9,7 @@ pub mod cache;
 pub mod context;
 pub mod copy;
 pub mod dockerfile;
+mod draft;
 pub mod ignore;
 pub mod run;
 pub mod solve;

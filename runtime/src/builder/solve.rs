@@ -5,12 +5,12 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use super::cache::{self, Cached, KeyBuilder};
-use super::dockerfile::instruction::{Command, Copy, Run};
+use super::dockerfile::instruction::{Copy, Run};
 use super::dockerfile::{Dockerfile, Instruction, Located, ParseError, Stage, expansion};
+use super::draft::{DEFAULT_PATH, Draft, heredoc_body};
 use super::ignore::Ignore;
 use super::run::{self, RunStep};
 use super::stages::{self, Base, Globals, Stages};
@@ -20,12 +20,10 @@ use crate::content::digest::Digest;
 use crate::engine::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image;
-use crate::image::config::{Empty, Healthcheck, History, ImageConfig};
+use crate::image::config::{Empty, History};
 use crate::layer;
 use crate::layer::merged::Merged;
 use crate::store::id::Id;
-
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Proxies reach RUN without being declared, and count neither for keys nor for history.
 const PROXIES: &[&str] = &[
@@ -60,27 +58,9 @@ pub struct Solver<'a> {
     cancel: &'a Cancel,
     ignore: Ignore,
     /// Finished stages by index.
-    done: BTreeMap<usize, State>,
+    done: BTreeMap<usize, Draft>,
     /// Steps begun so far, for their numbers.
     steps: usize,
-}
-
-/// A stage as it stands after some of its instructions.
-#[derive(Debug, Clone)]
-struct State {
-    /// Digest of all that the file system depends on.
-    key: Digest,
-    /// Chain ids, lowest first.
-    layers: Vec<Digest>,
-    config: ImageConfig,
-    /// Every ENV and ARG in order; the last of a name wins.
-    variables: Vec<(String, String)>,
-    /// ARG names declared in this stage, in order.
-    arguments: Vec<String>,
-    /// CMD was set in this very stage: ENTRYPOINT leaves it alone.
-    has_own_command: bool,
-    /// When the latest layer was made.
-    created: Option<Timestamp>,
 }
 
 impl<'a> Solver<'a> {
@@ -151,7 +131,7 @@ impl<'a> Solver<'a> {
         &mut self,
         index: usize,
         events: &mut dyn FnMut(BuildEvent),
-    ) -> Result<State, Failure> {
+    ) -> Result<Draft, Failure> {
         let stage = &self.file.stages[index];
         let at = |error: Error| Failure {
             error,
@@ -183,14 +163,14 @@ impl<'a> Solver<'a> {
         Ok(state)
     }
 
-    fn base(&mut self, index: usize, events: &mut dyn FnMut(BuildEvent)) -> Result<State> {
+    fn base(&mut self, index: usize, events: &mut dyn FnMut(BuildEvent)) -> Result<Draft> {
         match &self.plan.bases[index] {
             Base::Stage(earlier) => {
                 let mut state = self.done[earlier].clone();
                 state.has_own_command = false;
                 Ok(state)
             }
-            Base::Scratch => Ok(State::scratch()),
+            Base::Scratch => Ok(Draft::scratch()),
             Base::Image(name) => {
                 let step = self.begin(
                     &format!("[{}] FROM {name}", stage_name(self.file, index)),
@@ -218,7 +198,7 @@ impl<'a> Solver<'a> {
                         format!("{name} has ONBUILD triggers, which ketch does not carry out yet");
                     return Err(Error::new(ErrorKind::Unsupported, message));
                 }
-                let mut state = State {
+                let mut state = Draft {
                     key: KeyBuilder::new("from").part(image.id.as_str()).finish(),
                     layers: image.layers,
                     variables: Vec::new(),
@@ -238,7 +218,7 @@ impl<'a> Solver<'a> {
 
     fn instruction(
         &mut self,
-        state: &mut State,
+        state: &mut Draft,
         index: usize,
         located: &Located<Instruction>,
         name: &str,
@@ -319,7 +299,7 @@ impl<'a> Solver<'a> {
     }
 
     /// `--build-arg` wins over the default, which wins over the build-wide value.
-    fn arg(&self, state: &mut State, arguments: &[(String, Option<String>)]) -> Result<()> {
+    fn arg(&self, state: &mut Draft, arguments: &[(String, Option<String>)]) -> Result<()> {
         let mut shown = String::from("ARG");
         for (name, default) in arguments {
             let given = self.given(name);
@@ -360,7 +340,7 @@ impl<'a> Solver<'a> {
 
     fn run(
         &mut self,
-        state: &mut State,
+        state: &mut Draft,
         run: &Run,
         name: &str,
         events: &mut dyn FnMut(BuildEvent),
@@ -436,7 +416,7 @@ impl<'a> Solver<'a> {
 
     fn copy(
         &mut self,
-        state: &mut State,
+        state: &mut Draft,
         index: usize,
         instruction: &Copy,
         name: &str,
@@ -528,7 +508,7 @@ impl<'a> Solver<'a> {
 
     fn workdir(
         &mut self,
-        state: &mut State,
+        state: &mut Draft,
         path: &str,
         name: &str,
         events: &mut dyn FnMut(BuildEvent),
@@ -556,7 +536,7 @@ impl<'a> Solver<'a> {
     /// not exist yet and then becomes the layer as it is.
     fn layer(
         &mut self,
-        state: &mut State,
+        state: &mut Draft,
         key: Digest,
         history: String,
         name: &str,
@@ -633,183 +613,6 @@ impl<'a> Solver<'a> {
     }
 }
 
-impl State {
-    fn scratch() -> Self {
-        let mut state = Self {
-            key: KeyBuilder::new("scratch").finish(),
-            layers: Vec::new(),
-            config: ImageConfig {
-                architecture: stages::architecture().into(),
-                os: "linux".into(),
-                ..ImageConfig::default()
-            },
-            variables: Vec::new(),
-            arguments: Vec::new(),
-            has_own_command: false,
-            created: None,
-        };
-        state.set_environment("PATH", DEFAULT_PATH);
-        state.variables = state.environment();
-        state
-    }
-
-    /// Instructions that only change the configuration, without variables.
-    fn configure(&mut self, instruction: &Instruction) {
-        match instruction {
-            Instruction::Cmd(command) => {
-                let args = self.command(command);
-                self.has_own_command = true;
-                self.history(format!("CMD {}", quoted(&args)));
-                self.config.config.cmd = Some(args);
-            }
-            Instruction::Entrypoint(command) => {
-                let args = self.command(command);
-                if !self.has_own_command {
-                    self.config.config.cmd = None;
-                }
-                self.history(format!("ENTRYPOINT {}", quoted(&args)));
-                self.config.config.entrypoint = Some(args);
-            }
-            Instruction::Shell(words) => {
-                self.history(format!("SHELL [{}]", words.join(" ")));
-                self.config.config.shell = Some(words.clone());
-            }
-            Instruction::Healthcheck(health) => {
-                self.history(format!("HEALTHCHECK {}", quoted(&health.test)));
-                self.config.config.healthcheck = Some(Healthcheck {
-                    test: health.test.clone(),
-                    interval: health.interval,
-                    timeout: health.timeout,
-                    start_period: health.start_period,
-                    start_interval: health.start_interval,
-                    retries: health.retries,
-                });
-            }
-            Instruction::OnBuild(trigger) => {
-                self.config
-                    .config
-                    .on_build
-                    .get_or_insert_default()
-                    .push(trigger.clone());
-            }
-            Instruction::Maintainer(author) => {
-                self.history(format!("MAINTAINER {author}"));
-                self.config.author = Some(author.clone());
-            }
-            _ => unreachable!("the solver carries the other instructions out itself"),
-        }
-    }
-
-    fn command(&self, command: &Command) -> Vec<String> {
-        match command {
-            Command::Shell(text) => self.shell_form(text),
-            Command::Exec(args) => args.clone(),
-        }
-    }
-
-    fn shell_form(&self, text: &str) -> Vec<String> {
-        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
-        let mut args = self.config.config.shell.clone().unwrap_or_else(default);
-        args.push(text.to_owned());
-        args
-    }
-
-    /// The argument vector of a RUN, its here-documents included.
-    fn run_args(&self, run: &Run) -> Vec<String> {
-        match (&run.command, run.heredocs.as_slice()) {
-            (Command::Exec(args), _) => args.clone(),
-            (Command::Shell(text), []) => self.shell_form(text),
-            (Command::Shell(text), [only])
-                if text.split_whitespace().count() == 1 && !only.body.starts_with("#!") =>
-            {
-                self.shell_form(&heredoc_body(only))
-            }
-            // The shell reads its own here-documents.
-            (Command::Shell(text), many) => {
-                let mut whole = text.clone();
-                for heredoc in many {
-                    whole += &format!("\n{}{}", heredoc.body, heredoc.name);
-                }
-                self.shell_form(&whole)
-            }
-        }
-    }
-
-    fn working_dir(&self) -> String {
-        match self.config.config.working_dir.as_str() {
-            "" => "/".into(),
-            path => path.into(),
-        }
-    }
-
-    /// The image's variables, as pairs.
-    fn environment(&self) -> Vec<(String, String)> {
-        let split = |entry: &String| {
-            entry
-                .split_once('=')
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        };
-        self.config
-            .config
-            .env
-            .iter()
-            .flatten()
-            .filter_map(split)
-            .collect()
-    }
-
-    fn set_environment(&mut self, name: &str, value: &str) {
-        let env = self.config.config.env.get_or_insert_default();
-        let entry = format!("{name}={value}");
-        let prefix = format!("{name}=");
-        match env.iter_mut().find(|old| old.starts_with(&prefix)) {
-            Some(old) => *old = entry,
-            None => env.push(entry),
-        }
-    }
-
-    /// What RUN sees: ENV and ARG together, the last assignment of a name winning.
-    fn run_environment(&self) -> Vec<(String, String)> {
-        let mut env: IndexMap<String, String> = IndexMap::new();
-        for (name, value) in &self.variables {
-            env.insert(name.clone(), value.clone());
-        }
-        env.into_iter().collect()
-    }
-
-    fn declared_arguments(&self) -> Vec<String> {
-        let value = |name: &String| self.variables.iter().rev().find(|(key, _)| key == name);
-        self.arguments
-            .iter()
-            .filter_map(value)
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect()
-    }
-
-    /// An entry for an instruction that makes no layer; it takes the time of the layer before it, so
-    /// that a cached build gives the same image.
-    fn history(&mut self, created_by: String) {
-        self.config.history.push(History {
-            created: self.created,
-            created_by: Some(created_by),
-            comment: Some("buildkit.dockerfile.v0".into()),
-            empty_layer: true,
-            ..History::default()
-        });
-    }
-}
-
-fn heredoc_body(heredoc: &super::dockerfile::lines::Heredoc) -> String {
-    if !heredoc.chomp {
-        return heredoc.body.clone();
-    }
-    heredoc
-        .body
-        .split_inclusive('\n')
-        .map(|line| line.trim_start_matches('\t'))
-        .collect()
-}
-
 fn makes_layer(instruction: &Instruction) -> bool {
     matches!(
         instruction,
@@ -831,12 +634,6 @@ fn stage_name(file: &Dockerfile, index: usize) -> String {
         .name
         .clone()
         .unwrap_or_else(|| format!("stage-{index}"))
-}
-
-/// As Go prints a list of strings: `["a" "b c"]`.
-fn quoted(args: &[String]) -> String {
-    let words: Vec<String> = args.iter().map(|word| format!("{word:?}")).collect();
-    format!("[{}]", words.join(" "))
 }
 
 /// `80`, `80-82/udp`, `ip:host:container`: the container ports, one by one.
@@ -881,34 +678,6 @@ mod tests {
         assert_eq!(
             exposed("80/foo").unwrap_err(),
             "invalid port: \"80/foo\": invalid proto: foo"
-        );
-    }
-
-    #[test]
-    fn env_replaces_in_place_and_the_last_assignment_wins() {
-        let mut state = State::scratch();
-        state.set_environment("A", "1");
-        state.set_environment("B", "2");
-        state.set_environment("A", "3");
-        assert_eq!(
-            state.config.config.env.as_deref().unwrap()[1..],
-            ["A=3", "B=2"]
-        );
-        state.variables = vec![("A".into(), "1".into()), ("A".into(), "2".into())];
-        assert_eq!(state.run_environment(), [("A".to_owned(), "2".to_owned())]);
-    }
-
-    #[test]
-    fn entrypoint_drops_an_inherited_command_only() {
-        let mut state = State::scratch();
-        state.config.config.cmd = Some(vec!["old".into()]);
-        state.configure(&Instruction::Entrypoint(Command::Exec(vec!["e".into()])));
-        assert_eq!(state.config.config.cmd, None);
-        state.configure(&Instruction::Cmd(Command::Shell("x".into())));
-        state.configure(&Instruction::Entrypoint(Command::Exec(vec!["f".into()])));
-        assert_eq!(
-            state.config.config.cmd.as_deref().unwrap(),
-            ["/bin/sh", "-c", "x"]
         );
     }
 }
