@@ -1,9 +1,10 @@
 //! RUN: a step's program, in a container of the layers so far; what it wrote becomes a layer.
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{AtFlags, FileType, OFlags};
 
 use super::BuildEvent;
 use crate::cancel::Cancel;
@@ -17,6 +18,7 @@ use crate::spec::{
     ContainerSpec, EndpointSpec, MountKind, MountSpec, NetworkMode, ProcessSpec, Propagation,
 };
 use crate::store::id::Id;
+use crate::sys;
 
 /// One program to run, everything settled.
 #[derive(Debug)]
@@ -179,21 +181,36 @@ const STUBS: &[&str] = &[
 ];
 
 fn remove_stubs(upper: &Path) {
+    let Ok(root) = sys::path::open_place(upper) else {
+        return;
+    };
     for stub in STUBS {
-        let path = upper.join(stub);
-        let Ok(metadata) = path.symlink_metadata() else {
+        let (parent, name) = stub.rsplit_once('/').unwrap_or((".", stub));
+        // The step may have put a link in a directory's place, to one of the host: not followed.
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let Ok(parent) = sys::path::open_beneath_strict(root.as_fd(), parent, flags) else {
             continue;
         };
-        if metadata.is_dir() {
+        let Ok(stat) = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
             // Fails on one that holds something; `etc` goes only when the stubs were all of it,
             // and then the directory below it shows through as it was.
-            let _kept = fs::remove_dir(&path);
-        } else if metadata.is_symlink() || (metadata.is_file() && metadata.len() == 0) {
-            let is_ours = *stub != "etc/mtab"
-                || fs::read_link(&path).is_ok_and(|target| target == Path::new("/proc/mounts"));
-            if is_ours {
-                let _gone = rustix::fs::unlinkat(CWD, &path, AtFlags::empty());
+            FileType::Directory => {
+                let _kept = rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR);
             }
+            FileType::RegularFile if stat.st_size == 0 => {
+                let _gone = rustix::fs::unlinkat(&parent, name, AtFlags::empty());
+            }
+            FileType::Symlink if *stub == "etc/mtab" => {
+                let target = rustix::fs::readlinkat(&parent, name, Vec::new());
+                if target.is_ok_and(|target| target.as_bytes() == b"/proc/mounts") {
+                    let _gone = rustix::fs::unlinkat(&parent, name, AtFlags::empty());
+                }
+            }
+            // A link that the step made is its work.
+            _ => {}
         }
     }
 }
@@ -290,6 +307,30 @@ mod tests {
         left.sort();
         assert_eq!(left, ["etc", "srv"]);
         assert!(!upper.join("etc/hosts").exists());
+    }
+
+    #[test]
+    fn stubs_are_not_looked_for_through_a_link_that_the_step_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, upper) = (
+            directory.path().join("host"),
+            directory.path().join("upper"),
+        );
+        for path in [host.join("pts"), upper.join("sys")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        fs::write(host.join("hosts"), "").unwrap();
+        fs::write(host.join("console"), "").unwrap();
+        std::os::unix::fs::symlink("stub.conf", host.join("resolv.conf")).unwrap();
+        std::os::unix::fs::symlink("/proc/mounts", host.join("mtab")).unwrap();
+        for link in ["etc", "dev", "sys/fs"] {
+            std::os::unix::fs::symlink(&host, upper.join(link)).unwrap();
+        }
+        remove_stubs(&upper);
+        for canary in ["hosts", "console", "resolv.conf", "mtab", "pts"] {
+            assert!(host.join(canary).symlink_metadata().is_ok(), "{canary}");
+        }
+        assert!(upper.join("etc").is_symlink(), "the step's own work stays");
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn steps(task: Task<'_>, socket: OwnedFd) -> Result<Infallible> {
     sys::process::set_dumpable(false)?;
     // Modes are meant as written while the tree is made; the program gets its own mask.
     sys::process::set_umask(0);
-    join_keyring(record)?;
+    finish::join_keyring(record)?;
     let donor_shm = join_namespaces(&mut join)?;
     if matches!(spec.network, NetworkMode::None | NetworkMode::Networks(_)) {
         sys::process::set_loopback_up()?;
@@ -125,14 +125,6 @@ fn next(socket: &OwnedFd) -> Result<Message> {
     }
 }
 
-fn join_keyring(record: &Record) -> Result<()> {
-    match sys::keyring::join_session(&format!("_ses.{}", record.id)) {
-        // No keyrings here: none to leak either.
-        Err(error) if error.is(libc::ENOSYS) => Ok(()),
-        other => Ok(other?),
-    }
-}
-
 /// Enters the namespaces of other containers; gives the donor's /dev/shm.
 fn join_namespaces(join: &mut JoinedNamespaces) -> Result<Option<OwnedFd>> {
     if let Some(net) = join.net.take() {
@@ -149,7 +141,7 @@ fn join_namespaces(join: &mut JoinedNamespaces) -> Result<Option<OwnedFd>> {
     let root = sys::path::open_place(Path::new("/"))?;
     namespace::setns(mounts.as_fd(), namespace::NEWNS)?;
     let copied = sys::path::open_place(Path::new("/dev/shm"))
-        .and_then(|shm| mount::clone_tree(shm.as_fd(), false));
+        .and_then(|shm| mount::clone_private(shm.as_fd(), false));
     namespace::setns(own.as_fd(), namespace::NEWNS)?;
     rustix::process::fchdir(&root)?;
     Ok(Some(copied?))
@@ -158,7 +150,7 @@ fn join_namespaces(join: &mut JoinedNamespaces) -> Result<Option<OwnedFd>> {
 /// Shows the terminal as /dev/console.
 fn attach_console(root: &rootfs::Root, slave: &OwnedFd) -> Result<()> {
     let place = sys::path::make_file_in_root(root.root.as_fd(), Path::new("/dev/console"), 0o600)?;
-    let copy = mount::clone_tree(slave.as_fd(), false)?;
+    let copy = mount::clone_private(slave.as_fd(), false)?;
     mount::attach(copy.as_fd(), place.as_fd()).context(|| "attach /dev/console".into())?;
     Ok(())
 }

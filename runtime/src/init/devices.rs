@@ -221,5 +221,5 @@ pub(super) fn host_null() -> Result<std::os::fd::OwnedFd> {
             "/dev/null of the host is not the null device",
         ));
     }
-    Ok(sys::mount::clone_tree(null.as_fd(), false)?)
+    Ok(sys::mount::clone_private(null.as_fd(), false)?)
 }

@@ -75,6 +75,8 @@ fn run(request: ExecRequest<'_>, rights: Rights, socket: OwnedFd) -> ! {
 fn steps(request: ExecRequest<'_>, rights: Rights, socket: OwnedFd) -> Result<Infallible> {
     // Before it is among the container's processes: none of them may look into it.
     sys::process::set_dumpable(false)?;
+    // Ours is the monitor's, which may hold keys of whoever started it.
+    finish::join_keyring(request.record)?;
     namespace::setns(
         request.init,
         namespace::NEWNS
@@ -95,8 +97,9 @@ fn steps(request: ExecRequest<'_>, rights: Rights, socket: OwnedFd) -> Result<In
     let master = terminal.map(|(master, _)| master);
     finish::replace_host_null(root.as_fd())?;
     let finish = Finish::prepare(request.record, &request.process, rights, root.as_fd())?;
-    let proc = mount::new_mount("proc", &[], 0);
-    if let Ok(proc) = &proc {
+    if finish.has_label() {
+        // No label, no process: it would run unconfined.
+        let proc = mount::new_mount("proc", &[], 0)?;
         finish.label(proc.as_fd())?;
     }
     while !matches!(next(&socket)?, Message::Go) {}

@@ -107,6 +107,11 @@ impl Finish {
         })
     }
 
+    /// Whether the next exec is to be labelled.
+    pub(super) fn has_label(&self) -> bool {
+        self.apparmor.is_some()
+    }
+
     /// Tells AppArmor what the next exec gets, through a procfs of our own.
     pub(super) fn label(&self, proc: BorrowedFd<'_>) -> Result<()> {
         let Some(profile) = &self.apparmor else {
@@ -260,6 +265,15 @@ fn exec_error(program: &Path, error: &sys::Error) -> Error {
         kind,
         format!("exec {}: {}", program.display(), error.reason()),
     )
+}
+
+/// Takes the container's session keyring in the place of the caller's.
+pub(super) fn join_keyring(record: &Record) -> Result<()> {
+    match sys::keyring::join_session(&format!("_ses.{}", record.id)) {
+        // No keyrings here: none to leak either.
+        Err(error) if error.is(libc::ENOSYS) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Adds HOME where it is missing or empty.

@@ -103,7 +103,7 @@ pub(super) fn take_sources(
     if let View::Split { shown, .. } = view {
         for (name, directory) in shown {
             let place = path::open_place(directory)?;
-            cgroups.push((name.clone(), mount::clone_tree(place.as_fd(), false)?));
+            cgroups.push((name.clone(), mount::clone_private(place.as_fd(), false)?));
         }
     }
     Ok(Sources {
@@ -365,7 +365,7 @@ fn make_step(
                 .as_ref()
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "no store for files in memory"))?;
             let file = path::open_beneath_strict(store.as_fd(), index.to_string(), OFlags::PATH)?;
-            let mount = mount::clone_tree(file.as_fd(), false)?;
+            let mount = mount::clone_private(file.as_fd(), false)?;
             attach_bind(root, step, &mount, false)
         }
         What::Bind { recursive, .. } => {
@@ -460,7 +460,7 @@ fn mount_cgroup(root: BorrowedFd<'_>, step: &Step, sources: &Sources, view: &Vie
                 Ok(mounted) => mounted,
                 // The host's cgroup namespace: only its own directory then.
                 Err(error) if error.is(libc::EPERM) || error.is(libc::EBUSY) => {
-                    let own = mount::clone_tree(path::open_place(own)?.as_fd(), false)?;
+                    let own = mount::clone_private(path::open_place(own)?.as_fd(), false)?;
                     let change = Attributes {
                         set: step.attributes,
                         ..Attributes::default()
@@ -511,7 +511,7 @@ fn hide(built: &Root, plan: &Plan, sources: &Sources) -> Result<()> {
     };
     for path in &plan.read_only_paths {
         let Some(found) = find(path)? else { continue };
-        let copy = mount::clone_tree(found.as_fd(), true)?;
+        let copy = mount::clone_private(found.as_fd(), true)?;
         mount::set_attributes(copy.as_fd(), read_only, true)?;
         mount::attach(copy.as_fd(), found.as_fd()).context(|| format!("make {path} read-only"))?;
     }
@@ -526,7 +526,7 @@ fn hide(built: &Root, plan: &Plan, sources: &Sources) -> Result<()> {
                 ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC,
             )?
         } else {
-            mount::clone_tree(sources.null.as_fd(), false)?
+            mount::clone_private(sources.null.as_fd(), false)?
         };
         mount::attach(cover.as_fd(), found.as_fd()).context(|| format!("mask {path}"))?;
     }

@@ -6,10 +6,11 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::Result;
+use crate::sys;
 
 /// Overlayfs' mark of a directory that hides what lies below it.
 pub(crate) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
@@ -48,13 +49,9 @@ impl Attributes {
             AtFlags::SYMLINK_NOFOLLOW,
         )?;
         if kind != FileType::Symlink {
-            // fchmodat follows symlinks; this is none, and the parent is ours alone.
-            rustix::fs::chmodat(
-                parent,
-                path,
-                Mode::from_raw_mode(self.mode),
-                AtFlags::empty(),
-            )?;
+            // Not fchmodat, which follows: what was a directory may be a link by now, made by a
+            // later entry of a hostile archive, and lead to any file of the host.
+            sys::path::set_mode_at(parent, path, self.mode)?;
         }
         for (key, value) in &self.xattrs {
             set_xattr(parent, name, key, value)?;

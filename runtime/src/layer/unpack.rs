@@ -277,8 +277,16 @@ impl Unpacker<'_> {
             };
             let (parent, name) = match split(path) {
                 None => (self.root.try_clone()?, &b"."[..]),
-                Some((parent, name)) => (open_directory(self.root.as_fd(), parent)?, name),
+                Some((parent, name)) => match open_directory(self.root.as_fd(), parent) {
+                    Ok(parent) => (parent, name),
+                    Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                    Err(errno) => return Err(errno.into()),
+                },
             };
+            // Made through a link, it may have been replaced under its other name.
+            if lstat(parent.as_fd(), name)?.is_none_or(|stat| kind(&stat) != FileType::Directory) {
+                continue;
+            }
             found.apply(parent.as_fd(), name, FileType::Directory)?;
         }
         for (path, mtime) in self.directory_times.iter().rev() {
@@ -529,6 +537,42 @@ mod tests {
         assert!(clean(b"a/../b").is_err());
         assert!(clean(b"a\0b").is_err());
         assert!(clean(&[b'a'; 5000]).is_err());
+    }
+
+    #[test]
+    fn an_implied_directory_that_became_a_link_gives_nobody_else_its_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let canary = directory.path().join("canary");
+        std::fs::write(&canary, "").unwrap();
+        std::fs::set_permissions(&canary, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // Below: a/b, for everybody.
+        let lower = directory.path().join("lower");
+        std::fs::create_dir_all(lower.join("a/b")).unwrap();
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(lower.join("a/b"), open).unwrap();
+        // a/b is implied, through a link, and then a link to the canary under its real name.
+        let mut writer = Writer::new(Vec::new());
+        for entry in [
+            entry("c/", Kind::Directory),
+            link("a", Kind::Symlink, "c"),
+            file("a/b/f"),
+            link("c/b", Kind::Symlink, canary.to_str().unwrap()),
+        ] {
+            writer.append(&entry, &b"evil"[..]).unwrap();
+        }
+        let bytes = writer.finish().unwrap();
+        let root = directory.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let result = unpack(
+            &mut Reader::new(&bytes[..]),
+            &root,
+            &Merged::new(&[lower]).unwrap(),
+            Limits::default(),
+        );
+        let mode = canary.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{result:?}");
+        assert!(root.join("c/b").is_symlink());
     }
 
     #[test]

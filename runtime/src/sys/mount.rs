@@ -153,7 +153,20 @@ pub fn new_mount(kind: &str, options: &[String], attributes: u64) -> Result<Owne
     context.mount(attributes)
 }
 
-/// A private copy of the mount that `fd` (often O_PATH) lies in, rooted at `fd`, attached nowhere.
+/// A copy that shares no mount events with anybody: what is mounted on it in a container stays
+/// there. (A plain copy of a shared mount is its peer, wherever it is attached.)
+pub fn clone_private(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
+    let tree = clone_tree(fd, recursive)?;
+    let change = Attributes {
+        propagation: PROPAGATION_PRIVATE,
+        ..Attributes::default()
+    };
+    set_attributes(tree.as_fd(), change, recursive)?;
+    Ok(tree)
+}
+
+/// A copy of the mount that `fd` (often O_PATH) lies in, rooted at `fd`, attached nowhere. It
+/// shares mount events as the original does.
 pub fn clone_tree(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
     const CLONE: libc::c_uint = 1;
     let flags = CLONE
@@ -173,7 +186,7 @@ pub fn clone_tree(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
 /// that refuses writes, whatever their rights (CVE-2019-5736).
 pub fn seal_program(program: &Path) -> Result<OwnedFd> {
     let place = super::path::open_place(program)?;
-    let sealed = clone_tree(place.as_fd(), false)?;
+    let sealed = clone_private(place.as_fd(), false)?;
     let change = Attributes {
         set: ATTR_RDONLY | ATTR_NODEV,
         ..Attributes::default()

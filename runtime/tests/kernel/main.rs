@@ -21,6 +21,7 @@ mod monitor;
 mod mounts;
 mod ports;
 mod processes;
+mod security;
 mod stop;
 mod world;
 
@@ -129,6 +130,9 @@ fn trials() -> Vec<Trial> {
             shared_namespaces_are_shared,
             a_dropped_start_leaves_nothing,
             a_start_is_quick;
+        security:
+            what_a_container_mounts_stays_in_it,
+            nobody_gets_the_session_keyring_of_the_caller;
         stop:
             a_handler_gets_its_grace,
             nobody_waits_for_a_process_that_will_not_hear,
@@ -143,6 +147,7 @@ fn trials() -> Vec<Trial> {
 fn main() {
     ketch_runtime::reexec::check();
     world::runner::check();
+    security::probe();
     let arguments = Arguments::from_args();
     if !rustix::process::geteuid().is_root() && !arguments.list {
         eprintln!("the kernel tests need root: they make namespaces, mounts and cgroups");
