@@ -15,6 +15,7 @@ mod files;
 mod forward;
 mod observe;
 mod progress;
+mod survey;
 
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -27,6 +28,7 @@ pub use engine::EngineBackend;
 pub use failure::Failure;
 pub use files::DiskFiles;
 pub use observe::{observe, project_names};
+pub use survey::survey;
 
 use crate::planner::{Op, Plan, Step, StepId, Subject};
 use forward::Forwarder;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::scope::Scope;
 use super::{Context, Error, Result, build};
+use crate::diag::{Diagnostic, Diagnostics};
 use crate::lowering;
 use crate::model::{Project, PullPolicy, Service};
 use crate::ui::table::{self, Layout};
@@ -65,42 +66,58 @@ enum Need {
     Pull,
 }
 
-/// Makes sure that every image is here: builds what is to be built, refuses what can't be had, and
-/// does so before anything else is made.
+/// What must happen to images before anything else can.
+#[derive(Debug, Default)]
+pub struct Needs {
+    /// Services whose image is to be built.
+    pub to_build: Vec<String>,
+    /// Images that can't be had, each at its place.
+    pub problems: Diagnostics,
+}
+
+/// Looks which images are here, and which can be had.
 ///
 /// # Errors
-/// Each service whose image can't be had; a failed build.
-pub fn ensure(context: &Context, project: &Project, policy: Policy) -> Result<()> {
-    let mut to_build = Vec::new();
-    let mut missing = Vec::new();
+/// When the store can't be read.
+pub fn needs(context: &Context, project: &Project, policy: Policy) -> Result<Needs> {
+    let mut needs = Needs::default();
     for service in project.services.values() {
         let reference = lowering::image_name(project, service);
         let here = exists(&context.engine, &reference)?;
-        match need(service, policy, here) {
-            Need::Nothing => {}
-            Need::Build => to_build.push(service.name.clone()),
-            Need::Missing if service.build.is_some() => missing.push(format!(
-                "service {:?}: image {reference} is not here, and it may not be built",
-                service.name
-            )),
-            Need::Missing => missing.push(format!(
-                "service {:?}: image {reference} is not here: load it with `ketch image load` or `ketch image import`",
-                service.name
-            )),
-            Need::Pull => missing.push(format!(
-                "service {:?}: image {reference} is to be pulled, and ketch can't pull from registries yet",
-                service.name
-            )),
-        }
+        let (what, hint) = match need(service, policy, here) {
+            Need::Nothing => continue,
+            Need::Build => {
+                needs.to_build.push(service.name.clone());
+                continue;
+            }
+            Need::Missing if service.build.is_some() => {
+                ("is not here, and it may not be built", "build it first")
+            }
+            Need::Missing => (
+                "is not here",
+                "load it with `ketch image load` or `ketch image import`",
+            ),
+            Need::Pull => (
+                "is to be pulled, and ketch can't pull from registries yet",
+                "load it with `ketch image load`, and use `pull_policy: missing`",
+            ),
+        };
+        let image = service.image.as_ref();
+        let span = image.map_or(service.span, |image| image.span);
+        let message = format!("service {:?}: image {reference} {what}", service.name);
+        let problem = Diagnostic::error(span, message).hint(hint);
+        needs.problems.push(problem);
     }
-    if !missing.is_empty() {
-        return Err(Error::Failed(missing.join("\n")));
-    }
-    if to_build.is_empty() {
-        return Ok(());
-    }
+    Ok(needs)
+}
+
+/// Builds what is to be built; with `--dry-run` only says so.
+///
+/// # Errors
+/// A failed build.
+pub fn build(context: &Context, project: &Project, needs: &Needs, policy: Policy) -> Result<()> {
     if context.dry_run {
-        for service in &to_build {
+        for service in &needs.to_build {
             context
                 .ui
                 .line(format_args!("image for {service}: build"))?;
@@ -111,7 +128,7 @@ pub fn ensure(context: &Context, project: &Project, policy: Policy) -> Result<()
         quiet: policy.quiet,
         ..build::Extra::default()
     };
-    build::services(context, project, &to_build, &extra)
+    build::services(context, project, &needs.to_build, &extra)
 }
 
 fn need(service: &Service, policy: Policy, here: bool) -> Need {

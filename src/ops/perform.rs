@@ -6,8 +6,10 @@ use ketch_runtime::cancel::Cancel;
 use ketch_runtime::error::ErrorKind;
 
 use super::{Context, Error, Result};
+use crate::diag::Diagnostics;
 use crate::executor::{self, EngineBackend, EventStatus, Failure};
-use crate::planner::{Grace, Plan};
+use crate::model::Project;
+use crate::planner::{Grace, Observed, Plan, preflight};
 use crate::ui::progress::{self, Progress};
 
 /// Carries the plan out under a picture of it; with `--dry-run` prints it and changes nothing.
@@ -33,6 +35,24 @@ pub fn run_until(context: &Context, plan: &Plan, cancel: &Cancel) -> Result<()> 
     let result = executor::run(plan, &backend, &mut tell, cancel, context.parallelism());
     progress.finish();
     result.map_err(|failures| failed(&failures))
+}
+
+/// What would stop the plan half way, found before its first step; nothing is changed.
+///
+/// # Errors
+/// When the stores can't be read.
+pub fn preflight(
+    context: &Context,
+    project: Option<&Project>,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<Diagnostics> {
+    if plan.steps.is_empty() {
+        return Ok(Diagnostics::default());
+    }
+    let wants = preflight::wants(plan, observed);
+    let host = executor::survey(&context.engine, &wants)?;
+    Ok(preflight::check(project, plan, observed, &host))
 }
 
 /// Says what comes before the first step: warnings, and containers that stay as they are.

@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use super::deadline::Deadline;
 use super::images::{self, Policy};
 use super::{Context, Error, Result, attach, is_set, perform};
+use crate::diag::Diagnostics;
 use crate::executor::{self, DiskFiles};
 use crate::graph::ServiceGraph;
 use crate::loader::{self, Loaded};
-use crate::lowering;
+use crate::lowering::{self, Lowered};
 use crate::model::Project;
-use crate::planner::{self, Plan};
+use crate::planner::{self, Observed, Plan};
 use crate::ui::logs::Style;
 
 /// What the command line says.
@@ -79,21 +80,25 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     let begun = Timestamp::now();
     let loaded = load(context, options)?;
     let project = &loaded.project;
-    let invalid = |diagnostics| Error::invalid(diagnostics, &loaded.sources);
     let graph =
         ServiceGraph::new(project).map_err(|cycle| Error::diagnostic(cycle, &loaded.sources))?;
-    images::ensure(context, project, options.images)?;
-    let image_ids = images::ids(&context.engine, project)?;
-    let lowered = lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;
-    context.ui.diagnostics(&lowered.warnings, &loaded.sources);
-    let observed = executor::observe(&context.engine, &project.name)?;
     let mut choices = choices(project, options)?;
-    let mut plan =
-        planner::reconcile(project, &graph, &lowered, &observed, &choices).map_err(invalid)?;
+    let needs = images::needs(context, project, options.images)?;
+    // Everything that is wrong is told before anything is made, images of our own included.
+    let mut planned = plan(context, &loaded, &graph, &choices, &needs.problems)?;
+    if !needs.to_build.is_empty() {
+        images::build(context, project, &needs, options.images)?;
+        planned = plan(context, &loaded, &graph, &choices, &Diagnostics::default())?;
+    }
+    context
+        .ui
+        .diagnostics(&planned.lowered.warnings, &loaded.sources);
+    let mut plan = planned.plan;
     if !plan.questions.is_empty() && !context.dry_run {
         choices.recreate_volumes = ask(context, &plan, options.yes);
-        plan =
-            planner::reconcile(project, &graph, &lowered, &observed, &choices).map_err(invalid)?;
+        let (lowered, observed) = (&planned.lowered, &planned.observed);
+        plan = planner::reconcile(project, &graph, lowered, observed, &choices)
+            .map_err(|problems| Error::invalid(problems, &loaded.sources))?;
     }
     match &options.attach {
         Some(attach) if !context.dry_run => {
@@ -103,6 +108,42 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         }
         _ => execute(context, &plan, options),
     }
+}
+
+/// A plan, and what it was made from.
+struct Planned {
+    lowered: Lowered,
+    observed: Observed,
+    plan: Plan,
+}
+
+/// Plans with the images that are here, and checks the plan against the host. Nothing is changed.
+fn plan(
+    context: &Context,
+    loaded: &Loaded,
+    graph: &ServiceGraph,
+    choices: &planner::Options,
+    known: &Diagnostics,
+) -> Result<Planned> {
+    let project = &loaded.project;
+    let invalid = |found: Diagnostics| {
+        let mut problems = known.clone();
+        problems.extend(found);
+        Error::invalid(problems, &loaded.sources)
+    };
+    let image_ids = images::ids(&context.engine, project)?;
+    let lowered = lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;
+    let observed = executor::observe(&context.engine, &project.name)?;
+    let plan = planner::reconcile(project, graph, &lowered, &observed, choices).map_err(invalid)?;
+    let found = perform::preflight(context, Some(project), &plan, &observed)?;
+    if known.has_errors() || found.has_errors() {
+        return Err(invalid(found));
+    }
+    Ok(Planned {
+        lowered,
+        observed,
+        plan,
+    })
 }
 
 fn load(context: &Context, options: &Options) -> Result<Loaded> {

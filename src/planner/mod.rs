@@ -1,8 +1,9 @@
 //! Pure: what is wanted and what is there, turned into a [`Plan`] that prints.
 //!
 //! [`reconcile`] is `up`; [`teardown`] holds `down`, `stop`, `rm`, `start`, `restart` and
-//! `kill`: the same [`Plan`], other way round. Nothing is left to decide when a plan is
-//! carried out: every step names its resource, what it comes after, and why it is there.
+//! `kill`: the same [`Plan`], other way round; [`preflight`] says what would stop a plan half
+//! way. Nothing is left to decide when a plan is carried out: every step names its resource,
+//! what it comes after, and why it is there.
 
 mod containers;
 mod difference;
@@ -13,6 +14,7 @@ mod plan;
 mod reconcile;
 mod volumes;
 
+pub mod preflight;
 pub mod teardown;
 
 use indexmap::{IndexMap, IndexSet};

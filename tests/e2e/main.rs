@@ -17,6 +17,7 @@ mod examples;
 mod isolation;
 mod logs;
 mod network;
+mod preflight;
 mod up;
 mod volumes;
 mod world;

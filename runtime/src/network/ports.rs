@@ -71,16 +71,65 @@ impl Target {
     }
 }
 
-type Taken = Vec<(IpAddr, u16, OwnedFd)>;
+/// Why a host port can't be had at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A socket has it; whose, if /proc tells.
+    Held(Option<Holder>),
+    /// No interface of this host has the address.
+    NoSuchAddress,
+    /// In the kernel's words: missing rights, an unknown protocol.
+    Refused(String),
+}
 
-fn reserve_binding(binding: &PortBinding, taken: &[PublishedPort]) -> Result<Taken> {
-    let addresses: &[IpAddr] = match &binding.host_ip {
-        Some(address) => &[*address],
-        None => &[
+/// A process that has a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub program: String,
+    pub pid: u32,
+}
+
+/// What stands in the way of a host port now, and at which address; nothing is kept. The kernel is
+/// asked by binding, for a moment and without listening: nothing else knows all its rules.
+pub fn obstacle(
+    address: Option<IpAddr>,
+    port: u16,
+    protocol: Protocol,
+) -> Option<(IpAddr, Obstacle)> {
+    let addresses = addresses(address);
+    addresses.iter().find_map(|&one| {
+        let why = match bind(one, port, protocol) {
+            Ok(_released) => return None,
+            Err(errno) if is_without_ipv6(one, errno) && addresses.len() > 1 => return None,
+            Err(Errno::ADDRINUSE) => Obstacle::Held(holder(one, port, protocol)),
+            Err(Errno::ADDRNOTAVAIL) => Obstacle::NoSuchAddress,
+            Err(errno) => Obstacle::Refused(Error::from(errno).to_string()),
+        };
+        Some((one, why))
+    })
+}
+
+/// No address stands for every address of both families.
+pub fn addresses(address: Option<IpAddr>) -> Vec<IpAddr> {
+    match address {
+        Some(address) => vec![address],
+        None => vec![
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         ],
-    };
+    }
+}
+
+/// Asked for "every address" on a host without IPv6.
+fn is_without_ipv6(address: IpAddr, errno: Errno) -> bool {
+    address == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        && matches!(errno, Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+}
+
+type Taken = Vec<(IpAddr, u16, OwnedFd)>;
+
+fn reserve_binding(binding: &PortBinding, taken: &[PublishedPort]) -> Result<Taken> {
+    let addresses = addresses(binding.host_ip);
     let mut refusal = None;
     let candidates: Box<dyn Iterator<Item = u16>> = match &binding.host_ports {
         Some(range) => Box::new(range.clone()),
@@ -88,7 +137,7 @@ fn reserve_binding(binding: &PortBinding, taken: &[PublishedPort]) -> Result<Tak
         None => Box::new(std::iter::repeat_n(0, TRIES)),
     };
     for port in candidates {
-        match reserve_port(addresses, port, binding.protocol, taken) {
+        match reserve_port(&addresses, port, binding.protocol, taken) {
             Ok(sockets) => return Ok(sockets),
             // Another port of the range may do; not so for a missing address or missing rights.
             Err(error) if error.kind() == ErrorKind::InUse => refusal = Some(error),
@@ -119,16 +168,14 @@ fn reserve_port(
                 ),
             ));
         }
-        match bind(address, port, protocol) {
+        match bind_and_listen(address, port, protocol) {
             Ok(socket) => {
                 if port == 0 {
                     port = local_port(&socket)?;
                 }
                 sockets.push((address, port, socket));
             }
-            // Asked for "every address" on a host without IPv6.
-            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
-                if address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && addresses.len() > 1 => {}
+            Err(errno) if is_without_ipv6(address, errno) && addresses.len() > 1 => {}
             Err(errno) => return Err(refused(address, port, protocol, errno)),
         }
     }
@@ -136,11 +183,19 @@ fn reserve_port(
 }
 
 /// 0.0.0.0 stands for every IPv4 address, and :: for every IPv6 address.
-fn conflicts(other: &PublishedPort, address: IpAddr, port: u16, protocol: Protocol) -> bool {
+pub fn conflicts(other: &PublishedPort, address: IpAddr, port: u16, protocol: Protocol) -> bool {
     other.protocol == protocol
         && other.host_port == port
         && other.host_ip.is_ipv4() == address.is_ipv4()
         && (other.host_ip == address || other.host_ip.is_unspecified() || address.is_unspecified())
+}
+
+fn bind_and_listen(address: IpAddr, port: u16, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+    let socket = bind(address, port, protocol)?;
+    if protocol != Protocol::Udp {
+        rustix::net::listen(&socket, BACKLOG)?;
+    }
+    Ok(socket)
 }
 
 fn bind(address: IpAddr, port: u16, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
@@ -164,9 +219,6 @@ fn bind(address: IpAddr, port: u16, protocol: Protocol) -> rustix::io::Result<Ow
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
     rustix::net::bind(&socket, &SocketAddr::new(address, port))?;
-    if protocol != Protocol::Udp {
-        rustix::net::listen(&socket, BACKLOG)?;
-    }
     Ok(socket)
 }
 
@@ -184,8 +236,8 @@ fn refused(address: IpAddr, port: u16, protocol: Protocol, errno: Errno) -> Erro
     );
     match errno {
         Errno::ADDRINUSE => {
-            let holder = match holder(port, protocol) {
-                Some((name, pid)) => format!(" (by {name}, pid {pid})"),
+            let holder = match holder(address, port, protocol) {
+                Some(Holder { program, pid }) => format!(" (by {program}, pid {pid})"),
                 None => String::new(),
             };
             Error::new(
@@ -202,14 +254,14 @@ fn refused(address: IpAddr, port: u16, protocol: Protocol, errno: Errno) -> Erro
 }
 
 /// The program that has a port of this namespace, if /proc tells.
-fn holder(port: u16, protocol: Protocol) -> Option<(String, u32)> {
+fn holder(address: IpAddr, port: u16, protocol: Protocol) -> Option<Holder> {
     let inodes: Vec<String> = ["", "6"]
         .iter()
         .filter_map(|family| {
             let file = format!("/proc/thread-self/net/{}{family}", protocol.as_str());
             std::fs::read_to_string(file).ok()
         })
-        .flat_map(|table| socket_inodes(&table, port, protocol))
+        .flat_map(|table| socket_inodes(&table, address, port, protocol))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     if inodes.is_empty() {
@@ -235,15 +287,19 @@ fn holder(port: u16, protocol: Protocol) -> Option<(String, u32)> {
                 .any(|inode| target.as_os_str() == inode.as_str())
             {
                 let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
-                return Some((name.trim().to_owned(), pid));
+                return Some(Holder {
+                    program: name.trim().to_owned(),
+                    pid,
+                });
             }
         }
     }
     None
 }
 
-/// Inodes of the sockets bound to a port, from the text of /proc/net/tcp and its like.
-fn socket_inodes(table: &str, port: u16, protocol: Protocol) -> Vec<String> {
+/// Inodes of the sockets that stand in the way of a port, from the text of /proc/net/tcp and its
+/// like.
+fn socket_inodes(table: &str, address: IpAddr, port: u16, protocol: Protocol) -> Vec<String> {
     let listening = match protocol {
         Protocol::Tcp | Protocol::Sctp => "0A",
         Protocol::Udp => "07",
@@ -253,12 +309,31 @@ fn socket_inodes(table: &str, port: u16, protocol: Protocol) -> Vec<String> {
         .skip(1)
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            let (_, local_port) = fields.get(1)?.rsplit_once(':')?;
-            let matches = u16::from_str_radix(local_port, 16) == Ok(port)
+            let (local, local_port) = fields.get(1)?.rsplit_once(':')?;
+            let bound = local_address(local)?;
+            // [::] may stand for IPv4 too, whatever the table says.
+            let meets = bound == address
+                || (bound.is_unspecified() && (bound.is_ipv6() || address.is_ipv4()))
+                || (address.is_unspecified() && address.is_ipv4() == bound.is_ipv4());
+            let matches = meets
+                && u16::from_str_radix(local_port, 16) == Ok(port)
                 && fields.get(3) == Some(&listening);
             matches.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
         })
         .collect()
+}
+
+/// `0100007F`: words in the machine's own order, each as a hexadecimal number.
+fn local_address(text: &str) -> Option<IpAddr> {
+    let mut bytes = Vec::new();
+    for word in text.as_bytes().chunks(8) {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        bytes.extend(word.to_ne_bytes());
+    }
+    match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(bytes) => Some(IpAddr::from(bytes)),
+        Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?)),
+    }
 }
 
 #[cfg(test)]
@@ -304,6 +379,34 @@ mod tests {
                 .contains(&format!("pid {}", std::process::id())),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_obstacle_names_the_program_and_takes_nothing() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let (address, why) = obstacle(None, port, Protocol::Tcp).unwrap();
+        assert_eq!(address, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let Obstacle::Held(Some(holder)) = why else {
+            panic!("{why:?}");
+        };
+        assert_eq!(holder.pid, std::process::id());
+        drop(other);
+        assert_eq!(obstacle(None, port, Protocol::Tcp), None);
+        assert_eq!(obstacle(None, port, Protocol::Tcp), None);
+        let documentation = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+        let (_, why) = obstacle(documentation, port, Protocol::Tcp).unwrap();
+        assert_eq!(why, Obstacle::NoSuchAddress);
+    }
+
+    #[test]
+    fn addresses_are_read_from_the_kernels_tables() {
+        let loopback = u32::from_ne_bytes([127, 0, 0, 1]);
+        let read = local_address(&format!("{loopback:08X}"));
+        assert_eq!(read, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let read = local_address(&"0".repeat(32));
+        assert_eq!(read, Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+        assert_eq!(local_address("zz"), None);
     }
 
     #[test]
