@@ -12,6 +12,7 @@ pub mod dockerfile;
 mod draft;
 pub mod ignore;
 pub mod run;
+pub mod select;
 pub mod solve;
 pub mod stages;
 

@@ -14,7 +14,7 @@ use super::draft::{DEFAULT_PATH, Draft, heredoc_body};
 use super::ignore::Ignore;
 use super::run::{self, RunStep};
 use super::stages::{self, Base, Globals, Stages};
-use super::{BuildEvent, BuildRequest, context, copy};
+use super::{BuildEvent, BuildRequest, context, copy, select};
 use crate::cancel::Cancel;
 use crate::content::digest::Digest;
 use crate::engine::Engine;
@@ -440,7 +440,7 @@ impl<'a> Solver<'a> {
             files.push((heredoc.name.clone(), body));
         }
         let lower = Merged::new(&layer::directories(self.engine.roots(), &state.layers))?;
-        let order = copy::Order {
+        let order = select::Order {
             sources: sources?,
             files,
             destination: expand(&instruction.destination)?,
@@ -454,7 +454,7 @@ impl<'a> Solver<'a> {
         };
         let keyword = if instruction.is_add { "ADD" } else { "COPY" };
         let selected =
-            copy::select(&tree, &ignore, &order).context(|| format!("{keyword} failed"))?;
+            select::select(&tree, &ignore, &order).context(|| format!("{keyword} failed"))?;
         let key = KeyBuilder::new("copy")
             .part(state.key.as_str())
             .part(format!("{order:?}"))
