@@ -326,6 +326,18 @@ impl Cgroup {
         }
     }
 
+    /// The most memory that its processes had at once; `None` when the kernel does not tell.
+    pub fn memory_peak(&self) -> Option<u64> {
+        let (root, v2) = self.layout.controller_root("memory")?;
+        let name = if v2 {
+            "memory.peak"
+        } else {
+            "memory.max_usage_in_bytes"
+        };
+        let text = fs::read_to_string(root.join(&self.relative).join(name)).ok()?;
+        text.trim().parse().ok()
+    }
+
     /// Kills what is left in it and removes it, with our parents of it that are empty now.
     pub fn remove(&self) -> Result<()> {
         if self.directories().all(|directory| !directory.exists()) {

@@ -31,6 +31,10 @@ pub struct State {
     pub warnings: Vec<String>,
     /// The signal that ended the last run, when one did.
     pub signal: Option<i32>,
+    /// What we did to end the last run; absent when it ended without us.
+    pub ended_by: Option<EndedBy>,
+    /// The most memory that it had, when it ran out of it and the kernel tells.
+    pub memory_peak_bytes: Option<u64>,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     /// Restarts by policy since the last start by hand.
@@ -87,6 +91,22 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// How we ended a run, or came too late to see its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// Asked to stop, it did within its grace.
+    Stop,
+    /// The grace ran out: it was killed.
+    GraceRanOut,
+    /// Nothing in it handles the stop signal: it was killed without a grace.
+    StopInVain,
+    /// A signal was sent by hand.
+    Signal(i32),
+    /// Neither it nor its monitor was there any more.
+    Unseen,
 }
 
 /// What the health check says.

@@ -509,6 +509,9 @@ impl Driver {
         }
         self.on_oom();
         self.oom = None;
+        if self.machine.state().oom_killed {
+            self.machine.state_mut().memory_peak_bytes = spawn::memory_peak(&self.record);
+        }
         // What is left is removed by the next start.
         let _left_over = spawn::remove_cgroup(&self.record);
         let signal = match exit {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::health::{Schedule, Step};
 use crate::container::record::{Health as Check, Record};
-use crate::container::state::{Health, HealthStatus, State, Status};
+use crate::container::state::{EndedBy, Health, HealthStatus, State, Status};
 use crate::spec::RestartPolicy;
 use crate::spec::signal;
 
@@ -223,7 +223,7 @@ impl Machine {
             Event::Exited { exit_code, signal } => self.exited(now, exit_code, signal),
             Event::OutOfMemory => self.out_of_memory(),
             Event::Stop { signal, grace, by } => self.stop(now, signal, grace, by),
-            Event::StopInVain => self.kill_now(now),
+            Event::StopInVain => self.kill_as(now, EndedBy::StopInVain),
             Event::StopUnsent => self.stop_unsent(now),
             Event::Kill { signal } => self.kill(now, signal),
             Event::Paused => self.paused(),
@@ -252,6 +252,8 @@ impl Machine {
         self.state.manually_stopped = false;
         self.state.error.clear();
         self.state.oom_killed = false;
+        self.state.memory_peak_bytes = None;
+        self.state.ended_by = None;
         vec![Action::Spawn]
     }
 
@@ -280,6 +282,8 @@ impl Machine {
         state.exit_code = 0;
         state.signal = None;
         state.oom_killed = false;
+        state.memory_peak_bytes = None;
+        state.ended_by = None;
         state.error.clear();
         state.health = self.check.as_ref().map(|_| Health {
             log: state.health.take().map(|h| h.log).unwrap_or_default(),
@@ -402,9 +406,10 @@ impl Machine {
             if signal != signal::KILL {
                 actions.push(Action::Signal { signal });
             }
-            actions.extend(self.kill_now(now));
+            actions.extend(self.kill_as(now, EndedBy::Signal(signal::KILL)));
             return actions;
         }
+        self.state.ended_by = Some(EndedBy::Stop);
         self.stopping = Stopping::Asked {
             until: grace.map(|grace| now.instant + grace),
         };
@@ -428,6 +433,11 @@ impl Machine {
             *until = Some(until.map_or(soon, |until| until.min(soon)));
         }
         Vec::new()
+    }
+
+    fn kill_as(&mut self, now: Now, by: EndedBy) -> Vec<Action> {
+        self.state.ended_by = Some(by);
+        self.kill_now(now)
     }
 
     fn kill_now(&mut self, now: Now) -> Vec<Action> {
@@ -458,6 +468,9 @@ impl Machine {
             Some(stop) => signal == stop || signal == signal::KILL,
         };
         self.state.manually_stopped = true;
+        if self.is_running() {
+            self.state.ended_by = Some(EndedBy::Signal(signal));
+        }
         self.policy_cancelled |= cancels;
         match self.phase {
             Phase::Waiting { .. } => self.cancel_restart(),
@@ -567,7 +580,9 @@ impl Machine {
 
     fn tick_stop(&mut self, now: Now) -> Vec<Action> {
         match self.stopping {
-            Stopping::Asked { until: Some(until) } if until <= now.instant => self.kill_now(now),
+            Stopping::Asked { until: Some(until) } if until <= now.instant => {
+                self.kill_as(now, EndedBy::GraceRanOut)
+            }
             Stopping::Killed { until } if until <= now.instant => {
                 self.stopping = Stopping::KilledAgain {
                     until: now.instant + LAST_WAIT,
@@ -794,7 +809,10 @@ mod tests {
     fn a_stop_waits_its_grace_and_then_kills_once_and_again() {
         let mut script = Script::running(&record(RestartPolicy::Always));
         assert_eq!(script.stop(Some(10 * S)), "ask 15, [kill: 15]");
+        assert_eq!(script.machine.state().ended_by, Some(EndedBy::Stop));
         assert_eq!(script.wait(), (10 * S, "kill all, [kill: 9]".into()));
+        let ended_by = script.machine.state().ended_by;
+        assert_eq!(ended_by, Some(EndedBy::GraceRanOut));
         assert_eq!(script.wait(), (10 * S, "kill init".into()));
         assert_eq!(script.wait(), (2 * S, "give up".into()));
         assert_eq!(script.exited(137), "save, [die], [stop], end");
@@ -806,6 +824,8 @@ mod tests {
         let mut script = Script::running(&record(RestartPolicy::No));
         script.stop(Some(10 * S));
         assert_eq!(script.on(Event::StopInVain), "kill all, [kill: 9]");
+        let ended_by = script.machine.state().ended_by;
+        assert_eq!(ended_by, Some(EndedBy::StopInVain));
     }
 
     #[test]

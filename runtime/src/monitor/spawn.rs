@@ -365,6 +365,11 @@ pub fn remove_cgroup(record: &Record) -> Result<()> {
     cgroup(record)?.remove()
 }
 
+/// The most memory that it had, while its cgroup is there.
+pub fn memory_peak(record: &Record) -> Option<u64> {
+    cgroup(record).ok()?.memory_peak()
+}
+
 /// Subscribes to the OOM killer.
 pub fn watch_oom(record: &Record) -> Option<OomWatch> {
     cgroup(record).ok()?.watch_oom()

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::find::no_such_container;
 use super::start::Mode;
-use crate::container::state::{State, Status};
+use crate::container::state::{EndedBy, State, Status};
 use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -67,6 +67,7 @@ impl Engine {
         state.pid = None;
         state.exit_code = UNKNOWN_EXIT;
         state.signal = None;
+        state.ended_by = Some(EndedBy::Unseen);
         state.finished_at = Some(Timestamp::now());
         state.endpoints.clear();
         state.ports.clear();
