@@ -6,7 +6,7 @@ CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 KETCH := $(CARGO_TARGET_DIR)/$(TARGET)/release/ketch
 
-.PHONY: help build check test unit kernel e2e demo install clean
+.PHONY: help build check test unit kernel e2e bench demo install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -30,6 +30,10 @@ kernel: ## The runtime on the real kernel, each test in its own world (root)
 
 e2e: ## The built binary as a user has it (root)
 	cargo test --test e2e
+
+bench: build ## How fast ketch is, against the kernel's floor (root)
+	tests/packages.sh test
+	cargo run --release --package ketch-bench -- $(KETCH) $(CARGO_TARGET_DIR)/bench.json
 
 demo: build ## Bring the guestbook up, sign it, take it down and up again (root)
 	tests/packages.sh demo
