@@ -445,6 +445,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_added_archive_gives_no_file_of_the_host_another_mode() {
+        let world = World::new(&["context/sub/"]);
+        let base = world.directory.path().to_owned();
+        let canary = base.join("canary");
+        fs::write(&canary, "").unwrap();
+        fs::set_permissions(&canary, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::create_dir_all(base.join("context/sub/dir")).unwrap();
+        fs::set_permissions(
+            base.join("context/sub/dir"),
+            fs::Permissions::from_mode(0o777),
+        )
+        .unwrap();
+        let mut writer = archive::Writer::new(Vec::new());
+        let mut link = archive::Entry::new("dir", archive::Kind::Symlink);
+        link.link = canary.to_str().unwrap().into();
+        link.uid = rustix::process::getuid().as_raw();
+        link.gid = rustix::process::getgid().as_raw();
+        writer.append(&link, std::io::empty()).unwrap();
+        fs::write(base.join("context/evil.tar"), writer.finish().unwrap()).unwrap();
+        let mut order = order(&["sub", "evil.tar"], "/a/");
+        order.unpack = true;
+        let tree = Merged::new(&[base.join("context")]).unwrap();
+        let lower = Merged::new(&[base.join("lower")]).unwrap();
+        let selected = select(&tree, &Ignore::default(), &order).unwrap();
+        let result = apply(&selected, &order, &lower, &base.join("upper"));
+        let mode = canary.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{result:?}");
+    }
+
     struct World {
         directory: tempfile::TempDir,
     }

@@ -54,7 +54,6 @@ fn steps(task: Task<'_>, socket: OwnedFd) -> Result<Infallible> {
         record, mut join, ..
     } = task;
     let spec = &record.spec;
-    sys::process::set_dumpable(false)?;
     // Modes are meant as written while the tree is made; the program gets its own mask.
     sys::process::set_umask(0);
     finish::join_keyring(record)?;

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -17,6 +18,10 @@ use crate::cgroup::Cgroup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::process::Fork;
 use crate::sys::{self, mount, namespace};
+
+/// How long a further process may take from here to its exec. It is among the container's
+/// processes already: one of those can stop it, and the monitor must not wait for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts it; returns once exec is done. The caller must be single-threaded and becomes the
 /// parent of the process.
@@ -55,7 +60,7 @@ pub fn exec(request: ExecRequest<'_>) -> Result<Child> {
         tracing::warn!("{warning}");
     }
     match settled {
-        Ok(()) => process.release(),
+        Ok(()) => process.release(PATIENCE),
         Err(error) => {
             process.end();
             Err(error)
@@ -73,8 +78,6 @@ fn run(request: ExecRequest<'_>, rights: Rights, socket: OwnedFd) -> ! {
 }
 
 fn steps(request: ExecRequest<'_>, rights: Rights, socket: OwnedFd) -> Result<Infallible> {
-    // Before it is among the container's processes: none of them may look into it.
-    sys::process::set_dumpable(false)?;
     // Ours is the monitor's, which may hold keys of whoever started it.
     finish::join_keyring(request.record)?;
     namespace::setns(

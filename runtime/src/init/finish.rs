@@ -145,6 +145,8 @@ impl Finish {
         })?;
         sys::caps::clear_ambient()?;
         sys::process::set_keep_capabilities(false)?;
+        // A change of ids sets it anew, as fs.suid_dumpable says. The exec makes the program's own.
+        sys::process::set_dumpable(false)?;
         Ok(())
     }
 
@@ -171,6 +173,8 @@ impl Finish {
     pub(super) fn exec(self, socket: OwnedFd, terminal: Option<OwnedFd>) -> Result<Infallible> {
         sys::process::set_umask(0o022);
         sys::signal::reset()?;
+        // Whoever started the monitor may have been nice; without the right it stays so.
+        let _as_it_was = rustix::process::setpriority_process(None, 0);
         let early = rustix::process::chdir(&self.cwd);
         own_streams(self.identity.uid)?;
         if self.no_new_privileges {
@@ -396,8 +400,14 @@ pub(super) fn replace_host_null(root: BorrowedFd<'_>) -> Result<()> {
         if !devices::is_null(stream) {
             continue;
         }
-        let own = sys::path::open_in_root(root, "/dev/null", OFlags::RDWR, 0);
-        // An image may bring its own idea of /dev along: then the host's is the lesser evil.
+        // Looked at before it is opened: opening another device may wait for ever.
+        let is_own = sys::path::open_in_root(root, "/dev/null", OFlags::PATH, 0)
+            .is_ok_and(|place| devices::is_null(place.as_fd()));
+        if !is_own {
+            // An image may bring its own idea of /dev along: then the host's is the lesser evil.
+            continue;
+        }
+        let own = sys::path::open_in_root(root, "/dev/null", OFlags::RDWR | OFlags::NOCTTY, 0);
         if let Some(own) = own.ok().filter(|own| devices::is_null(own.as_fd())) {
             sys::fd::replace_stdio(own.as_fd(), number)?;
         }
@@ -413,8 +423,7 @@ fn own_streams(uid: u32) -> Result<()> {
         rustix::stdio::stdout(),
         rustix::stdio::stderr(),
     ] {
-        let stat = rustix::fs::fstat(stream)?;
-        if stat.st_uid == uid || devices::is_null(stream) {
+        if !is_only_a_stream(stream)? || rustix::fs::fstat(stream)?.st_uid == uid {
             continue;
         }
         match rustix::fs::fchown(stream, Some(rustix::fs::Uid::from_raw(uid)), None) {
@@ -423,6 +432,16 @@ fn own_streams(uid: u32) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Pipes, sockets and terminals of the container. A file or a device of the host that a caller
+/// passes on keeps its owner.
+fn is_only_a_stream(stream: BorrowedFd<'_>) -> Result<bool> {
+    Ok(match sys::path::file_type(stream)? {
+        FileType::Fifo | FileType::Socket => true,
+        FileType::CharacterDevice => sys::tty::is_on_devpts(stream)?,
+        _ => false,
+    })
 }
 
 /// Makes the working directory where it is missing.
@@ -436,5 +455,22 @@ pub(super) fn make_working_directory(root: BorrowedFd<'_>, cwd: &str) -> Result<
         // A read-only mount without it: chdir tells.
         Err(error) if error.is(libc::EROFS) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_streams_change_their_owner() {
+        let (read, _write) = sys::fd::pipe().unwrap();
+        assert!(is_only_a_stream(read.as_fd()).unwrap());
+        let file = tempfile::tempfile().unwrap();
+        assert!(!is_only_a_stream(file.as_fd()).unwrap());
+        for device in ["/dev/null", "/dev/zero", "/dev/tty"] {
+            let place = sys::path::open_place(Path::new(device)).unwrap();
+            assert!(!is_only_a_stream(place.as_fd()).unwrap(), "{device}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::child::{self, Task};
 use super::finish::Rights;
@@ -47,6 +48,14 @@ pub(super) struct Limits {
     oom_score_adj: Option<i32>,
 }
 
+/// How long a first process may take for its mounts and the way to its exec.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a killed process may take to be gone.
+const GONE: Duration = Duration::from_secs(5);
+
+/// How many files a process of a container may open, when nobody says: soft and hard.
+const NOFILE: (u64, u64) = (1024, 524_288);
+
 impl Limits {
     pub(super) fn of(record: &Record, process: &Process) -> Self {
         Self {
@@ -64,6 +73,13 @@ impl Limits {
                 warnings.push(format!("oom_score_adj was not lowered: {error}"));
             }
             _ => {}
+        }
+        if !self.rlimits.iter().any(|limit| limit.name == "nofile") {
+            // Not what the monitor needs for itself: as systemd gives it to Docker's containers.
+            let (_, most) = sys::process::get_limit(pid, "nofile")?;
+            let (soft, hard) = (NOFILE.0.min(most), NOFILE.1.min(most));
+            sys::process::set_limit(pid, "nofile", soft, hard)
+                .context(|| "set ulimit nofile".into())?;
         }
         for limit in &self.rlimits {
             match sys::process::set_limit(pid, &limit.name, limit.soft, limit.hard) {
@@ -110,7 +126,7 @@ impl Pending {
         };
         let limits = self.limits.clone();
         let limited = limits.apply(process.pid, &mut self.warnings);
-        let mut released = limited.and_then(|()| process.release());
+        let mut released = limited.and_then(|()| process.release(PATIENCE));
         if let Ok(child) = &mut released {
             child.warnings = std::mem::take(&mut self.warnings);
         }
@@ -138,10 +154,10 @@ impl Drop for Pending {
 
 impl Unborn {
     /// Sends it on from meeting point 2 and waits for 3 and 4. Reaps it when it fails.
-    pub(super) fn release(self) -> Result<Child> {
+    pub(super) fn release(self, patience: Duration) -> Result<Child> {
         // A child that has failed already has closed its end: its message is waiting all the same.
         let _told = message::send(&self.socket, &Message::Go, &[]);
-        match self.outcome() {
+        match self.outcome(Instant::now() + patience) {
             Ok(terminal) => Ok(Child {
                 pid: self.pid,
                 pidfd: self.pidfd,
@@ -156,9 +172,15 @@ impl Unborn {
     }
 
     /// The terminal once exec is done, or why there is none.
-    fn outcome(&self) -> Result<Option<OwnedFd>> {
+    fn outcome(&self, deadline: Instant) -> Result<Option<OwnedFd>> {
         let mut ready = None;
         loop {
+            if !is_readable(self.socket.as_fd(), deadline)? {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the process did not come to its exec in time: it was stopped, or waits for a file system",
+                ));
+            }
             match message::receive(&self.socket)? {
                 Some((Message::Ready, fds)) => ready = Some(fds.into_iter().next()),
                 Some((Message::Failed { kind, text }, _)) => {
@@ -188,7 +210,10 @@ impl Unborn {
     fn kill(&self) {
         // Both fail when it is gone, which is what is wanted.
         let _gone = sys::process::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let _reaped = sys::process::wait(self.pidfd.as_fd());
+        // One that hangs in the kernel is left to whoever reaps later.
+        if is_readable(self.pidfd.as_fd(), Instant::now() + GONE).unwrap_or(false) {
+            let _reaped = sys::process::wait(self.pidfd.as_fd());
+        }
     }
 
     /// What a dead child had told about its failure, if it came to that.
@@ -199,6 +224,24 @@ impl Unborn {
             }
         }
         None
+    }
+}
+
+/// Waits until `fd` can be read, or the time is over.
+fn is_readable(fd: BorrowedFd<'_>, deadline: Instant) -> Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 
@@ -311,6 +354,21 @@ fn settle(
 
 /// Forks with the child in the pid namespace behind `pid_namespace`, when given.
 pub(super) fn fork_into(
+    pid_namespace: Option<&OwnedFd>,
+    flags: u64,
+    cgroup: Option<&OwnedFd>,
+) -> Result<Fork> {
+    // The child inherits it: there is no moment in which a process of the container that shares
+    // its namespace could look into it, or trace it.
+    sys::process::set_dumpable(false)?;
+    let forked = fork_there(pid_namespace, flags, cgroup);
+    if !matches!(forked, Ok(Fork::Child)) {
+        sys::process::set_dumpable(true)?;
+    }
+    forked
+}
+
+fn fork_there(
     pid_namespace: Option<&OwnedFd>,
     flags: u64,
     cgroup: Option<&OwnedFd>,

@@ -48,8 +48,6 @@ pub(super) fn run(finish: &Finish, root: BorrowedFd<'_>, child: u32) -> Result<I
         finish.install_filter()?;
     }
     finish.drop_rights(finish.init_capabilities())?;
-    // A change of ids makes a process dumpable again.
-    process::set_dumpable(false)?;
     fd::close_from(3)?;
     let child = i32::try_from(child).unwrap_or(0);
     loop {

@@ -419,8 +419,30 @@ fn mount_tmpfs(root: BorrowedFd<'_>, step: &Step, options: &[String]) -> Result<
     }
     let mount = mount::new_mount("tmpfs", &options, step.attributes)?;
     let place = make_directory_in_root(root, target, 0o755)?;
+    refuse_proc(step, place.as_fd())?;
     mount::attach(mount.as_fd(), place.as_fd())?;
     Ok(())
+}
+
+/// The plan has looked at targets that are written as lying below /proc. One that a link of the
+/// image leads there would hide files of the kernel's, or show others in their place.
+fn refuse_proc(step: &Step, place: BorrowedFd<'_>) -> Result<()> {
+    let is_written_so = step.target == "/proc" || step.target.starts_with("/proc/");
+    if !is_written_so && is_proc(place)? {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "invalid mount target {:?}: a link leads it inside /proc",
+                step.target
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn is_proc(place: BorrowedFd<'_>) -> Result<bool> {
+    const PROC_MAGIC: i64 = 0x9fa0;
+    Ok(rustix::fs::fstatfs(place)?.f_type as i64 == PROC_MAGIC)
 }
 
 /// Puts a copied tree on its target, which is made where it is missing.
@@ -438,6 +460,13 @@ fn attach_bind(root: BorrowedFd<'_>, step: &Step, source: &OwnedFd, recursive: b
         return Err(Error::new(
             ErrorKind::CommandNotFound,
             "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type",
+        ));
+    }
+    refuse_proc(step, place.as_fd())?;
+    if step.target == "/proc" && !is_proc(source.as_fd())? {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "only a proc file system may be mounted on /proc",
         ));
     }
     if step.attributes != 0 {

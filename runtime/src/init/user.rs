@@ -17,14 +17,35 @@ const MAX_ID: u32 = i32::MAX as u32;
 
 struct PasswdEntry<'a> {
     name: &'a str,
-    uid: u32,
-    gid: u32,
+    uid: Number,
+    gid: Number,
     home: &'a str,
+}
+
+/// An id as a file has it; `None` is one that is no id (4294967295 would mean "leave it as it
+/// is" to the kernel, and so root).
+type Number = Option<u32>;
+
+/// A missing one is zero, as for others who read these files.
+fn number(text: &str) -> Number {
+    if text.is_empty() {
+        return Some(0);
+    }
+    parse_id(text).ok().flatten()
+}
+
+fn usable(number: Number, name: &str) -> Result<u32> {
+    number.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Invalid,
+            format!("the entry of {name} has an id that is no number in range 0-2147483647"),
+        )
+    })
 }
 
 struct GroupEntry<'a> {
     name: &'a str,
-    gid: u32,
+    gid: Number,
     members: &'a str,
 }
 
@@ -39,8 +60,8 @@ fn passwd_entries(text: &str) -> impl Iterator<Item = PasswdEntry<'_>> {
         let _comment = field();
         PasswdEntry {
             name,
-            uid: uid.parse().unwrap_or(0),
-            gid: gid.parse().unwrap_or(0),
+            uid: number(uid),
+            gid: number(gid),
             home: field(),
         }
     })
@@ -55,7 +76,7 @@ fn group_entries(text: &str) -> impl Iterator<Item = GroupEntry<'_>> {
         let gid = field();
         GroupEntry {
             name,
-            gid: gid.parse().unwrap_or(0),
+            gid: number(gid),
             members: field(),
         }
     })
@@ -96,12 +117,13 @@ pub(super) fn resolve(
     } else {
         parse_id(user)?
     };
-    let found = passwd_entries(passwd)
-        .find(|entry| (!user.is_empty() && entry.name == user) || Some(entry.uid) == user_id);
+    let found = passwd_entries(passwd).find(|entry| {
+        (!user.is_empty() && entry.name == user) || user_id.is_some() && entry.uid == user_id
+    });
     let mut identity = match (&found, user_id) {
         (Some(entry), _) => Identity {
-            uid: entry.uid,
-            gid: entry.gid,
+            uid: usable(entry.uid, entry.name)?,
+            gid: usable(entry.gid, entry.name)?,
             groups: Vec::new(),
             home: entry.home.to_owned(),
         },
@@ -128,11 +150,11 @@ pub(super) fn resolve(
             )
         })?;
     } else if let Some(entry) = &found {
-        further.extend(
-            group_entries(group)
-                .filter(|g| g.members.split(',').any(|member| member == entry.name))
-                .map(|g| g.gid),
-        );
+        for found in
+            group_entries(group).filter(|g| g.members.split(',').any(|member| member == entry.name))
+        {
+            further.push(usable(found.gid, found.name)?);
+        }
     }
     for name in group_add {
         let gid = find_group(name, group)?.ok_or_else(|| {
@@ -155,8 +177,11 @@ pub(super) fn resolve(
 /// By name or number; a number need not be in the file.
 fn find_group(asked: &str, group: &str) -> Result<Option<u32>> {
     let id = parse_id(asked)?;
-    let found = group_entries(group).find(|entry| entry.name == asked || Some(entry.gid) == id);
-    Ok(found.map(|entry| entry.gid).or(id))
+    let found = group_entries(group)
+        .find(|entry| entry.name == asked || id.is_some() && entry.gid == id)
+        .map(|entry| usable(entry.gid, entry.name))
+        .transpose()?;
+    Ok(found.or(id))
 }
 
 #[cfg(test)]
@@ -184,6 +209,21 @@ mod tests {
         assert_eq!(shown("1000:1001", &[]), "1000:1001 [1001] /");
         assert_eq!(shown(":50", &[]), "0:50 [50] /root");
         assert_eq!(shown("web", &["adm", "999"]), "33:34 [34, 4, 50, 999] /srv");
+    }
+
+    #[test]
+    fn a_file_of_the_image_makes_nobody_root_by_a_number_that_is_none() {
+        for wrong in ["4294967295", "-1", "1000x", "+5", "99999999999"] {
+            for (passwd, group, asked) in [
+                (format!("bob:x:{wrong}:1::/:"), String::new(), "bob"),
+                (format!("bob:x:1:{wrong}::/:"), String::new(), "bob"),
+                ("bob:x:1:1::/:".into(), format!("g:x:{wrong}:bob"), "bob"),
+                ("bob:x:1:1::/:".into(), format!("g:x:{wrong}:"), "bob:g"),
+            ] {
+                let error = resolve(asked, &[], &passwd, &group).unwrap_err();
+                assert!(error.to_string().contains("no number in range"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::error::{Context, Error, ErrorKind, Result};
 const BLOCK: usize = 512;
 /// Extended headers and long names: more than any real one, less than a bomb.
 const EXTENSION_LIMIT_BYTES: u64 = 1 << 20;
+/// All of those before one entry.
+const ENTRY_EXTENSIONS_LIMIT_BYTES: u64 = 4 << 20;
 /// Sparse regions of one file.
 const SPARSE_LIMIT: usize = 1 << 20;
 
@@ -103,6 +105,7 @@ impl<R: Read> Reader<R> {
     /// The next entry; what was not read of the last one is passed over.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         let mut extended = Extended::default();
+        let mut extension_bytes = 0u64;
         loop {
             self.skip_content()?;
             let Some(header) = self.header()? else {
@@ -113,6 +116,18 @@ impl<R: Read> Reader<R> {
                 };
             };
             let stored = header.entry_size().map_err(Error::from)?;
+            // Headers that describe no entry, one after another, are a bomb of their own.
+            extension_bytes = extension_bytes.saturating_add(stored.max(BLOCK as u64));
+            let is_extension = matches!(
+                header.entry_type(),
+                EntryType::GNULongName
+                    | EntryType::GNULongLink
+                    | EntryType::XHeader
+                    | EntryType::XGlobalHeader
+            );
+            if is_extension && extension_bytes > ENTRY_EXTENSIONS_LIMIT_BYTES {
+                return Err(invalid("extended headers are too long"));
+            }
             match header.entry_type() {
                 EntryType::GNULongName => extended.path = Some(self.extension(stored)?),
                 EntryType::GNULongLink => extended.link = Some(self.extension(stored)?),
@@ -316,7 +331,13 @@ impl<R: Read> Reader<R> {
         };
         gnu.sparse.iter().try_for_each(&mut add)?;
         let mut more = gnu.is_extended();
+        let mut blocks = 0;
         while more {
+            // Empty ones count too: no list may go on for ever.
+            blocks += 1;
+            if blocks > SPARSE_LIMIT {
+                return Err(invalid("too many sparse regions"));
+            }
             let mut block = tar::GnuExtSparseHeader::new();
             self.stream.read_exact(block.as_mut_bytes())?;
             block.sparse.iter().try_for_each(&mut add)?;
@@ -769,5 +790,52 @@ mod tests {
         assert_eq!(pax_time(b"12.5").unwrap(), (12, 500_000_000));
         assert_eq!(pax_time(b"-1.25").unwrap(), (-2, 750_000_000));
         assert!(pax_time(b"x").is_err());
+    }
+
+    #[test]
+    fn headers_before_an_entry_have_an_end() {
+        let mut bytes = Vec::new();
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::XHeader);
+        header.set_size(1 << 20);
+        header.set_path("bomb").unwrap();
+        header.set_cksum();
+        for _ in 0..8 {
+            bytes.extend_from_slice(header.as_bytes());
+            let record = format!("{} SCHILY.xattr.user.a=", 1 << 20);
+            bytes.extend_from_slice(record.as_bytes());
+            bytes.resize(bytes.len() + (1 << 20) - record.len() - 1, b'x');
+            bytes.push(b'\n');
+        }
+        let error = Reader::new(&bytes[..]).next_entry().unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error}");
+    }
+
+    #[test]
+    fn a_list_of_empty_sparse_blocks_has_an_end() {
+        struct Endless(Vec<u8>, usize);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                // The header once, then blocks that only say that there is another one.
+                for byte in buffer.iter_mut() {
+                    *byte = match self.1 {
+                        at if at < BLOCK => self.0[at],
+                        at => u8::from((at % BLOCK) == 504),
+                    };
+                    self.1 += 1;
+                }
+                Ok(buffer.len())
+            }
+        }
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_path("bomb").unwrap();
+        header.set_size(0);
+        header.as_gnu_mut().unwrap().isextended = [1];
+        header.as_gnu_mut().unwrap().realsize = *b"00000000000\0";
+        header.set_cksum();
+        let mut reader = Reader::new(Endless(header.as_bytes().to_vec(), 0));
+        let error = reader.next_entry().unwrap_err();
+        assert!(error.to_string().contains("too many sparse"), "{error}");
     }
 }

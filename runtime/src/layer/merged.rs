@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::attributes::{self, Attributes};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::sys;
 
 /// The kernel's own limit.
 const LINK_LIMIT: u32 = 40;
@@ -384,7 +385,7 @@ pub fn copy_content(directory: &Node, into: &Path) -> Result<()> {
     let root = rustix::fs::open(into, flags, Mode::empty())
         .context(|| format!("open {}", into.display()))?;
     let mut copy = Copy {
-        root: into,
+        root: root.as_fd(),
         first_names: BTreeMap::new(),
     };
     copy.entries(directory, &root, Path::new(""))
@@ -392,7 +393,7 @@ pub fn copy_content(directory: &Node, into: &Path) -> Result<()> {
 }
 
 struct Copy<'a> {
-    root: &'a Path,
+    root: BorrowedFd<'a>,
     /// Where a file with several names came to lie first.
     first_names: BTreeMap<(u64, u64), PathBuf>,
 }
@@ -412,7 +413,17 @@ impl Copy<'_> {
         let kind = entry.metadata.kind;
         if kind != FileType::Directory && entry.has_links() {
             if let Some(first) = self.first_names.get(&entry.identity()) {
-                std::fs::hard_link(self.root.join(first), self.root.join(path))?;
+                // By fd: a running container may have the directory too, and put a link in the way.
+                let parent = first
+                    .parent()
+                    .filter(|parent| !parent.as_os_str().is_empty());
+                let parent = sys::path::open_beneath_strict(
+                    self.root,
+                    parent.unwrap_or(Path::new(".")),
+                    OFlags::PATH | OFlags::DIRECTORY,
+                )?;
+                let first = first.file_name().unwrap_or_default();
+                rustix::fs::linkat(&parent, first, into, name, AtFlags::empty())?;
                 return Ok(());
             }
             self.first_names.insert(entry.identity(), path.to_owned());

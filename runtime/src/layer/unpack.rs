@@ -462,13 +462,21 @@ fn lstat(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Stat>> {
 /// Links on the way are followed, but inside of the root: the kernel sees to it.
 fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
-    rustix::fs::openat2(
-        root,
-        OsStr::from_bytes(path),
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV,
-    )
+    let mut tries = 128;
+    loop {
+        let opened = rustix::fs::openat2(
+            root,
+            OsStr::from_bytes(path),
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV,
+        );
+        match opened {
+            // A rename anywhere makes the kernel give up on a link with `..` in it.
+            Err(Errno::AGAIN) if tries > 0 => tries -= 1,
+            other => return other,
+        }
+    }
 }
 
 /// Removes a directory of this layer; std's removal walks by fds and follows no links.

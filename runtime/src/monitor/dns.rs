@@ -36,6 +36,8 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(4);
 const CLIENT_IDLE: Duration = Duration::from_secs(15);
 const MAX_OUTSTANDING: usize = 1024;
 const MAX_CLIENTS: usize = 64;
+/// Answers that a client over TCP has not taken yet.
+const MAX_UNREAD_BYTES: usize = 256 << 10;
 const EVENTS: usize = 32;
 const MESSAGE_BYTES: usize = 64 << 10;
 
@@ -386,6 +388,14 @@ impl Resolver {
                     client.output.extend_from_slice(&framed(bytes));
                     client.last = Instant::now();
                     self.flush(id);
+                }
+                // One that asks and never takes its answers would fill our memory with them.
+                let unread = self
+                    .clients
+                    .get(&id)
+                    .map_or(0, |client| client.output.len());
+                if unread > MAX_UNREAD_BYTES {
+                    self.clients.remove(&id);
                 }
             }
         }

@@ -62,6 +62,11 @@ fn detach() -> Result<OwnedFd> {
     sys::process::setsid()?;
     sys::process::set_umask(0o022);
     sys::process::become_subreaper()?;
+    // A question of the container to its resolver takes a file, and so does each connection to
+    // a published port: nobody may use up what is needed to stop the container.
+    if let Ok((_, most)) = sys::process::get_limit(0, "nofile") {
+        let _as_it_was = sys::process::set_limit(0, "nofile", most, most);
+    }
     Ok(word)
 }
 

@@ -165,7 +165,7 @@ fn write_files(
         }
         NetworkMode::Container(id) => {
             let other = roots.container(&Id::try_from(id.clone())?);
-            let text = |name| std::fs::read_to_string(other.join(name)).unwrap_or_default();
+            let text = |name| read_some(&other.join(name));
             (text("hosts"), text("resolv.conf"))
         }
         NetworkMode::None | NetworkMode::Networks(_) => {
@@ -189,6 +189,19 @@ fn write_files(
     documents::write_in_place(&directory.join("resolv.conf"), &resolv_conf)?;
     let hostname = files::hostname(&record.hostname);
     documents::write_in_place(&directory.join("hostname"), &hostname)
+}
+
+/// A file that the other container may write to: no more of it than such a file ever has.
+fn read_some(path: &Path) -> String {
+    use std::io::Read as _;
+    const LIMIT_BYTES: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(LIMIT_BYTES).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
 }
 
 /// Whether names are answered by our own resolver.

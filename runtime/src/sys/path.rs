@@ -222,16 +222,22 @@ fn make_file(root: BorrowedFd<'_>, path: &Path, mode: u32, links: u32) -> Result
 /// Reads a regular file of at most `limit` bytes inside a root; never waits on a fifo or device.
 /// `None` when it is missing.
 pub fn read_in_root(root: BorrowedFd<'_>, path: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = match open_in_root(root, path, flags, 0) {
-        Ok(fd) => fd,
+    let place = match open_in_root(root, path, OFlags::PATH, 0) {
+        Ok(place) => place,
         Err(error) if error.is(libc::ENOENT) || error.is(libc::ENOTDIR) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let call = || format!("read({:?})", path.display());
+    let call = || format!("read({:?}: not a regular file)", path.display());
+    // To open a device may do something by itself.
+    if file_type(place.as_fd())? != FileType::RegularFile {
+        return Err(Error::new(call(), libc::EINVAL));
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = open_in_root(root, path, flags, 0)?;
     if file_type(fd.as_fd())? != FileType::RegularFile {
         return Err(Error::new(call(), libc::EINVAL));
     }
+    let call = || format!("read({:?})", path.display());
     let mut content = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -341,6 +347,29 @@ mod tests {
         std::fs::write(directory.path().join("f"), "").unwrap();
         let error = make_directory_in_root(fd.as_fd(), Path::new("/f/x"), 0o755).unwrap_err();
         assert!(error.is(libc::ENOTDIR), "{error}");
+    }
+
+    #[test]
+    fn a_fifo_is_not_waited_for() {
+        let (directory, fd) = root();
+        let mode = Mode::RUSR | Mode::WUSR;
+        let path = directory.path().join("f");
+        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).unwrap();
+        let error = read_in_root(fd.as_fd(), Path::new("f"), 4096).unwrap_err();
+        assert!(error.is(libc::EINVAL), "{error}");
+    }
+
+    #[test]
+    fn the_mode_of_a_link_is_not_that_of_its_target() {
+        let (directory, fd) = root();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, directory.path().join("link")).unwrap();
+        set_mode_at(fd.as_fd(), OsStr::new("file"), 0o640).unwrap();
+        let error = set_mode_at(fd.as_fd(), OsStr::new("link"), 0o777).unwrap_err();
+        assert!(error.is(libc::EOPNOTSUPP), "{error}");
+        let stat = rustix::fs::stat(&file).unwrap();
+        assert_eq!(stat.st_mode & 0o7777, 0o640);
     }
 
     #[test]

@@ -26,9 +26,14 @@ pub fn open_pair(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd)> {
     Ok((master, slave))
 }
 
-fn verify_devpts(fd: BorrowedFd<'_>) -> Result<()> {
+/// Whether an open file lies on a devpts.
+pub fn is_on_devpts(fd: BorrowedFd<'_>) -> Result<bool> {
     let stat = rustix::fs::fstatfs(fd).map_err(|e| Error::from_errno("fstatfs(pty)", e))?;
-    if stat.f_type as i64 != DEVPTS_MAGIC {
+    Ok(stat.f_type as i64 == DEVPTS_MAGIC)
+}
+
+fn verify_devpts(fd: BorrowedFd<'_>) -> Result<()> {
+    if !is_on_devpts(fd)? {
         return Err(Error::new("fstatfs(pty: not on devpts)", libc::EPERM));
     }
     Ok(())

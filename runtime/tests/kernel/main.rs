@@ -132,7 +132,12 @@ fn trials() -> Vec<Trial> {
             a_start_is_quick;
         security:
             what_a_container_mounts_stays_in_it,
-            nobody_gets_the_session_keyring_of_the_caller;
+            nobody_gets_the_session_keyring_of_the_caller,
+            a_link_into_proc_is_no_place_for_a_volume,
+            users_files_that_are_none_do_not_hold_a_start_up,
+            what_the_caller_has_set_for_itself_does_not_reach_the_program,
+            a_container_that_stops_what_enters_it_does_not_stop_us,
+            a_link_that_swaps_while_containers_start_leads_nowhere;
         stop:
             a_handler_gets_its_grace,
             nobody_waits_for_a_process_that_will_not_hear,
