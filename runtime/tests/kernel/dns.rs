@@ -202,3 +202,46 @@ fn answer_to(query: &[u8]) -> Vec<u8> {
         .push(ResourceRecord::new(name, CLASS::IN, 60, data));
     reply.build_bytes_vec().unwrap()
 }
+
+/// Who asks over TCP and never reads would have us keep all answers (checklist 27, 30).
+pub(crate) fn a_client_that_never_takes_its_answers_is_let_go() {
+    const MOST_BYTES: usize = 256 << 20;
+    lab::run(|lab| {
+        lab.network("app");
+        let web = lab.attach("web", &["app"], &[]);
+        let mut query = Packet::new_query(1);
+        query.questions.push(Question::new(
+            Name::new_unchecked("web"),
+            QTYPE::TYPE(TYPE::A),
+            QCLASS::CLASS(CLASS::IN),
+            false,
+        ));
+        let query = query.build_bytes_vec().unwrap();
+        let mut framed = u16::try_from(query.len()).unwrap().to_be_bytes().to_vec();
+        framed.extend_from_slice(&query);
+        let many = framed.repeat(1000);
+        inside(&web.netns, || {
+            let mut stream = TcpStream::connect(RESOLVER).unwrap();
+            rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096).unwrap();
+            stream
+                .set_write_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            let mut sent = 0;
+            let error = loop {
+                match stream.write(&many) {
+                    Ok(length) => sent += length,
+                    Err(error) => break error,
+                }
+                assert!(sent < MOST_BYTES, "it keeps all answers");
+            };
+            use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+            assert!(
+                matches!(error.kind(), BrokenPipe | ConnectionReset),
+                "{error}"
+            );
+        });
+        // And the others are answered as before.
+        let address = web.address().to_string();
+        assert_eq!(ask(&web, "web", TYPE::A, true), ok(&[&address]));
+    });
+}

@@ -67,7 +67,8 @@ fn trials() -> Vec<Trial> {
             an_address_has_a_name,
             a_container_may_have_port_53_for_itself,
             an_internal_network_does_not_ask_outside,
-            other_names_are_asked_of_the_users_server_from_inside;
+            other_names_are_asked_of_the_users_server_from_inside,
+            a_client_that_never_takes_its_answers_is_let_go;
         execs:
             a_further_process_is_in_the_container,
             a_further_process_has_its_own_user_and_failures,
