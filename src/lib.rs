@@ -18,6 +18,7 @@ pub mod loader;
 pub mod graph;
 pub mod lowering;
 pub mod planner;
+pub mod explain;
 
 // Effects
 pub mod executor;

@@ -9,8 +9,9 @@ use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::{self, RemoveOptions, StopOptions};
 use ketch_runtime::error::{Error, ErrorKind, Result};
 
-use super::Backend;
 use super::forward::Forwarder;
+use super::{Backend, evidence};
+use crate::explain;
 use crate::planner::{Gate, Grace, Op, Until};
 
 /// Carries steps out on an [`Engine`].
@@ -117,12 +118,25 @@ impl EngineBackend {
         loop {
             let Some(state) = watch.next(cancel)? else {
                 // Ended for good: the last state said so already, unless it was never seen.
-                return verdict_at_end(name, gate, last.as_ref());
+                let verdict = verdict_at_end(name, gate, last.as_ref());
+                return verdict.map_err(|error| self.explained(error, name));
             };
             if let Some(verdict) = judge(name, gate, &state) {
-                return verdict;
+                return verdict.map_err(|error| self.explained(error, name));
             }
             last = Some(state);
+        }
+    }
+}
+
+impl EngineBackend {
+    /// Compose's line first, and below it what the user would have to look for otherwise.
+    fn explained(&self, error: Error, name: &str) -> Error {
+        let why = evidence(&self.engine, name).map(|evidence| explain::failure(&evidence));
+        match why {
+            Ok(why) if !why.is_empty() => Error::new(error.kind(), format!("{error}\n{why}")),
+            // What can't be explained is told all the same.
+            _ => error,
         }
     }
 }

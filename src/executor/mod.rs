@@ -10,6 +10,7 @@
 
 mod backend;
 mod engine;
+mod evidence;
 mod failure;
 mod files;
 mod forward;
@@ -25,6 +26,7 @@ use ketch_runtime::error::{Error, ErrorKind};
 
 pub use backend::Backend;
 pub use engine::EngineBackend;
+pub use evidence::evidence;
 pub use failure::Failure;
 pub use files::DiskFiles;
 pub use observe::{observe, project_names};
@@ -165,15 +167,18 @@ impl<'a> Run<'a> {
             Err(error) => error,
         };
         let required = !matches!(&step.op, Op::Gate(gate) if !gate.required);
+        let text = error.to_string();
+        // What explains it stands below, in the error that ends the command.
+        let first_line = text.lines().next().unwrap_or_default();
         if self.stopped && error.kind() == ErrorKind::Cancelled {
             // Given up, not failed: what made us give up is told.
             self.progress.fail(step.id);
         } else if !required {
-            self.say(step, EventStatus::Warning, "Skipped", &error.to_string());
+            self.say(step, EventStatus::Warning, "Skipped", first_line);
         } else if is_still_in_use(step, &error) {
             self.say(step, EventStatus::Warning, "Resource is still in use", "");
         } else {
-            self.say(step, EventStatus::Error, "Error", &error.to_string());
+            self.say(step, EventStatus::Error, "Error", first_line);
             self.failures.push(Failure::of_step(step, error));
             if !step.best_effort {
                 self.progress.fail(step.id);

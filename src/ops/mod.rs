@@ -28,6 +28,7 @@ pub mod stop;
 pub mod top;
 pub mod up;
 pub mod wait;
+pub mod why;
 
 #[cfg(test)]
 mod testing;

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use indexmap::IndexSet;
+use jiff::Timestamp;
 use ketch_runtime::cancel::Cancel;
 use ketch_runtime::error::ErrorKind;
 
+use super::deadline::Deadline;
 use super::{Context, Error, Result};
 use crate::diag::Diagnostics;
 use crate::executor::{self, EngineBackend, EventStatus, Failure};
+use crate::explain;
 use crate::model::Project;
-use crate::planner::{Grace, Observed, Plan, preflight};
+use crate::planner::{Grace, Observed, Op, Plan, preflight};
 use crate::ui::progress::{self, Progress};
 
 /// Carries the plan out under a picture of it; with `--dry-run` prints it and changes nothing.
@@ -20,11 +24,41 @@ pub fn run(context: &Context, plan: &Plan) -> Result<()> {
     run_until(context, plan, &context.cancel)
 }
 
-/// As [`run`], given up when `cancel` is.
+/// As [`run`], given up after so many seconds (absent: never): `--wait-timeout`.
 ///
 /// # Errors
-/// What failed, in words that are complete.
-pub fn run_until(context: &Context, plan: &Plan, cancel: &Cancel) -> Result<()> {
+/// What failed; `application not healthy after 3s`, and why not.
+pub fn run_within(context: &Context, plan: &Plan, seconds: Option<u64>) -> Result<()> {
+    let Some(seconds) = seconds else {
+        return run(context, plan);
+    };
+    let deadline = Deadline::after(context, Duration::from_secs(seconds))?;
+    match run_until(context, plan, &deadline.cancel) {
+        Err(Error::Interrupted) if deadline.is_over() => Err(Error::Failed(format!(
+            "application not healthy after {seconds}s{}",
+            not_ready(context, plan)
+        ))),
+        other => other,
+    }
+}
+
+/// The containers that the plan still waits for, each with why.
+fn not_ready(context: &Context, plan: &Plan) -> String {
+    let gates = plan.steps.iter().filter_map(|step| match &step.op {
+        Op::Gate(gate) => Some(gate),
+        _ => None,
+    });
+    let names: IndexSet<&String> = gates.flat_map(|gate| &gate.containers).collect();
+    let mut text = String::new();
+    for name in names {
+        if let Ok(evidence) = executor::evidence(&context.engine, name) {
+            text.push_str(&explain::unready(&evidence, Timestamp::now()));
+        }
+    }
+    text
+}
+
+fn run_until(context: &Context, plan: &Plan, cancel: &Cancel) -> Result<()> {
     let progress = begin(context, plan);
     if context.dry_run {
         progress.finish();

@@ -10,8 +10,8 @@ use ketch_runtime::engine::containers::ContainerFilter;
 use super::{Context, Error, Result};
 use crate::diag::Sources;
 use crate::graph::ServiceGraph;
-use crate::model::Project;
 use crate::model::names::label;
+use crate::model::{Condition, Project};
 use crate::planner::{Observed, teardown};
 
 /// A project by its files, or by its name alone.
@@ -215,6 +215,21 @@ impl Scope {
             }
             _ => Ok(teardown::graph_of(observed)),
         }
+    }
+
+    /// What a service waits for before it starts, as the files say.
+    pub fn dependencies(&self, service: &str) -> Vec<(String, Condition)> {
+        let project = self.project.as_ref();
+        let found = project.and_then(|project| {
+            let services = &project.services;
+            services
+                .get(service)
+                .or_else(|| project.disabled.get(service))
+        });
+        let dependencies = found.into_iter().flat_map(|service| &service.depends_on);
+        dependencies
+            .map(|(name, dependency)| (name.clone(), dependency.condition))
+            .collect()
     }
 
     fn selects(&self, services: &[String], service: &str) -> bool {

@@ -1,8 +1,5 @@
 //! `start`: what is there, behind its gates.
 
-use std::time::Duration;
-
-use super::deadline::Deadline;
 use super::scope::Scope;
 use super::{Context, Error, Result, perform};
 use crate::executor;
@@ -31,14 +28,6 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     if problems.has_errors() {
         return Err(Error::invalid(problems, &scope.sources));
     }
-    let Some(seconds) = options.wait_timeout.filter(|_| options.wait) else {
-        return perform::run(context, &plan);
-    };
-    let deadline = Deadline::after(context, Duration::from_secs(seconds))?;
-    match perform::run_until(context, &plan, &deadline.cancel) {
-        Err(Error::Interrupted) if deadline.is_over() => Err(Error::Failed(format!(
-            "application not healthy after {seconds}s"
-        ))),
-        other => other,
-    }
+    let seconds = options.wait_timeout.filter(|_| options.wait);
+    perform::run_within(context, &plan, seconds)
 }

@@ -1,11 +1,8 @@
 //! `up`, `create`, `scale`: the project as the files say.
 
-use std::time::Duration;
-
 use indexmap::IndexSet;
 use jiff::Timestamp;
 
-use super::deadline::Deadline;
 use super::images::{self, Policy};
 use super::{Context, Error, Result, attach, is_set, perform};
 use crate::diag::Diagnostics;
@@ -208,14 +205,6 @@ fn ask(context: &Context, plan: &Plan, yes: bool) -> IndexSet<String> {
 }
 
 fn execute(context: &Context, plan: &Plan, options: &Options) -> Result<()> {
-    let Some(seconds) = options.wait_timeout.filter(|_| options.wait) else {
-        return perform::run(context, plan);
-    };
-    let deadline = Deadline::after(context, Duration::from_secs(seconds))?;
-    match perform::run_until(context, plan, &deadline.cancel) {
-        Err(Error::Interrupted) if deadline.is_over() => Err(Error::Failed(format!(
-            "application not healthy after {seconds}s"
-        ))),
-        other => other,
-    }
+    let seconds = options.wait_timeout.filter(|_| options.wait);
+    perform::run_within(context, plan, seconds)
 }

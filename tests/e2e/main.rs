@@ -14,6 +14,7 @@ mod build;
 mod depends_on;
 mod errors;
 mod examples;
+mod explain;
 mod isolation;
 mod logs;
 mod network;

@@ -23,6 +23,7 @@ mod unpause;
 mod up;
 mod version;
 mod wait;
+mod why;
 
 use clap::Subcommand;
 
@@ -54,6 +55,7 @@ pub(super) enum Verb {
     Up(up::Args),
     Version(version::Args),
     Wait(wait::Args),
+    Why(why::Args),
 }
 
 impl Verb {
@@ -69,6 +71,7 @@ impl Verb {
                 | Self::Pull(_)
                 | Self::Top(_)
                 | Self::Version(_)
+                | Self::Why(_)
         )
     }
 
@@ -97,6 +100,7 @@ impl Verb {
             Self::Up(args) => args.run(context),
             Self::Version(args) => args.run(context),
             Self::Wait(args) => args.run(context),
+            Self::Why(args) => args.run(context),
         }
     }
 }

@@ -1,0 +1,42 @@
+//! Engine → [`Evidence`]: what explains why a container is not ready.
+
+use ketch_runtime::cancel::Cancel;
+use ketch_runtime::engine::Engine;
+use ketch_runtime::engine::containers::LogQuery;
+use ketch_runtime::error::Result;
+
+use crate::explain::{Evidence, LOG_LINES};
+
+/// What is known of a container now, its health as the monitor knows it.
+///
+/// # Errors
+/// When there is no such container.
+pub fn evidence(engine: &Engine, name: &str) -> Result<Evidence> {
+    let container = engine.container(name)?;
+    let mut state = container.state;
+    if state.status.is_active() {
+        // Results of probes are not written down each time; the monitor has them.
+        let told = engine.watch_container(name)?.next(&Cancel::new()?)?;
+        state = told.unwrap_or(state);
+    }
+    Ok(Evidence {
+        record: container.record,
+        state,
+        // A log that can't be read explains nothing, and is no failure of its own.
+        log: last_lines(engine, name).unwrap_or_default(),
+    })
+}
+
+fn last_lines(engine: &Engine, name: &str) -> Result<Vec<String>> {
+    let query = LogQuery {
+        tail: Some(LOG_LINES),
+        ..LogQuery::default()
+    };
+    let mut reader = engine.container_logs(name, &query)?;
+    let cancel = Cancel::new()?;
+    let mut lines = Vec::new();
+    while let Some(record) = reader.next(&cancel)? {
+        lines.push(String::from_utf8_lossy(&record.text).into_owned());
+    }
+    Ok(lines)
+}
