@@ -11,12 +11,18 @@ use ketch_runtime::network::ports;
 use crate::model::names::label;
 use crate::planner::preflight::{Host, Neighbour, Subnet, Wants};
 
-/// Looks at what the plan depends on; takes and changes nothing.
+/// Looks at what a plan for this project depends on; takes and changes nothing.
 ///
 /// # Errors
 /// When the stores can't be read.
-pub fn survey(engine: &Engine, wants: &Wants) -> Result<Host> {
-    let containers = engine.containers(&ContainerFilter::default())?;
+pub fn survey(engine: &Engine, project: &str, wants: &Wants) -> Result<Host> {
+    let own = ContainerFilter {
+        labels: vec![(label::PROJECT.into(), Some(project.into()))],
+    };
+    // A damaged container of another project must not keep this one from starting.
+    let containers = engine
+        .containers(&ContainerFilter::default())
+        .or_else(|_| engine.containers(&own))?;
     let containers: Vec<Neighbour> = containers.into_iter().map(neighbour).collect();
     let mut host = Host {
         containers,

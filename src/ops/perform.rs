@@ -71,12 +71,13 @@ fn run_until(context: &Context, plan: &Plan, cancel: &Cancel) -> Result<()> {
     result.map_err(|failures| failed(&failures))
 }
 
-/// What would stop the plan half way, found before its first step; nothing is changed.
+/// What would stop the plan of the project `name` half way, found before its first step; nothing is changed.
 ///
 /// # Errors
 /// When the stores can't be read.
 pub fn preflight(
     context: &Context,
+    name: &str,
     project: Option<&Project>,
     plan: &Plan,
     observed: &Observed,
@@ -85,7 +86,7 @@ pub fn preflight(
         return Ok(Diagnostics::default());
     }
     let wants = preflight::wants(plan, observed);
-    let host = executor::survey(&context.engine, &wants)?;
+    let host = executor::survey(&context.engine, name, &wants)?;
     Ok(preflight::check(project, plan, observed, &host))
 }
 

@@ -24,7 +24,13 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     let graph = scope.graph(&observed, &services)?;
     let plan = teardown::start(&graph, &observed, &services, options.wait)
         .map_err(|problem| Error::diagnostic(problem, &scope.sources))?;
-    let problems = perform::preflight(context, scope.project.as_ref(), &plan, &observed)?;
+    let problems = perform::preflight(
+        context,
+        &scope.name,
+        scope.project.as_ref(),
+        &plan,
+        &observed,
+    )?;
     if problems.has_errors() {
         return Err(Error::invalid(problems, &scope.sources));
     }

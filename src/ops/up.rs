@@ -132,7 +132,7 @@ fn plan(
     let lowered = lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;
     let observed = executor::observe(&context.engine, &project.name)?;
     let plan = planner::reconcile(project, graph, &lowered, &observed, choices).map_err(invalid)?;
-    let found = perform::preflight(context, Some(project), &plan, &observed)?;
+    let found = perform::preflight(context, &project.name, Some(project), &plan, &observed)?;
     if known.has_errors() || found.has_errors() {
         return Err(invalid(found));
     }

@@ -131,7 +131,9 @@ fn why_tells_stops_signals_and_missing_programs_apart() {
         "app",
         "services:\n  deaf: {image: busybox, command: sleep inf}\n  \
          stubborn: {image: busybox, command: \"sh -c 'trap : TERM; while :; do sleep 0.1; done'\"}\n  \
-         killed: {image: busybox, command: sleep inf}\n",
+         killed: {image: busybox, command: sleep inf}\n  \
+         struck: {image: busybox, command: sleep 86399}\n  \
+         crashed: {image: busybox, command: \"sh -c 'kill -SEGV $$$$; sleep 1'\", init: true}\n",
     );
     says(&why(&project, "deaf"), &["service deaf has no container"]);
     project.ketch(&["up", "-d"]).ok();
@@ -140,6 +142,22 @@ fn why_tells_stops_signals_and_missing_programs_apart() {
     eventually("it is dead", || {
         why(&project, "killed").contains("SIGKILL was sent to it by hand")
     });
+    let struck = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .find(|process| {
+            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            command == b"sleep\086399\0"
+        });
+    let struck = struck.expect("it runs").file_name();
+    world.run("kill", &["-KILL", struck.to_str().unwrap()]).ok();
+    eventually("it is dead", || {
+        why(&project, "struck").contains("SIGKILL from elsewhere ended it")
+    });
+    says(
+        &why(&project, "crashed"),
+        &["exit code 139: a process in it was ended by SIGSEGV"],
+    );
     project.ketch(&["stop", "-t", "1"]).ok();
     says(
         &why(&project, "deaf"),
