@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -25,6 +26,8 @@ use crate::store::id::Id;
 
 /// Bytes looked at in one step backwards.
 const STEP_BYTES: u64 = 64 * 1024;
+/// How often the newest file may be missing before it is believed.
+const MOST_LOOKS: u32 = 200;
 
 /// A log being read.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub struct LogReader {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     follow: Option<Follow>,
+    /// Nothing more is written: what is there now is all.
+    complete: bool,
 }
 
 #[derive(Debug)]
@@ -90,6 +95,7 @@ impl Engine {
             partial: Vec::new(),
             since: query.since,
             until: query.until,
+            complete: follow.is_none(),
             follow,
         };
         if let Some(tail) = query.tail {
@@ -100,17 +106,47 @@ impl Engine {
 }
 
 /// What exists now, oldest first.
-fn open_files(path: &std::path::Path, max_files: u32) -> Result<VecDeque<File>> {
-    let mut files = VecDeque::new();
-    for number in (0..max_files).rev() {
-        let path = rotated(path, number);
-        match File::open(&path) {
-            Ok(file) => files.push_back(file),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).context(|| format!("read {}", path.display())),
+///
+/// Rotation moves files to higher numbers while we look. Looked at from the newest on, none
+/// escapes: one that moves is met a second time, which its identity tells. Only when a whole
+/// rotation fell between is the order in doubt, and then we look again.
+fn open_files(path: &Path, max_files: u32) -> Result<VecDeque<File>> {
+    let mut missing = 0;
+    loop {
+        let mut files: VecDeque<File> = VecDeque::new();
+        let mut seen = Vec::new();
+        for number in 0..max_files {
+            let Some(file) = find_file(&rotated(path, number))? else {
+                continue;
+            };
+            let ours = identity(&file)?;
+            if !seen.contains(&ours) {
+                seen.push(ours);
+                files.push_front(file);
+            }
+        }
+        let newest = find_file(path)?.map(|file| identity(&file)).transpose()?;
+        if files.is_empty() || (newest.is_some() && newest.as_ref() == seen.first()) {
+            return Ok(files);
+        }
+        if newest.is_none() {
+            // In the middle of a rotation there is no newest file. It stays so when the monitor
+            // was killed there; then the order is not in doubt.
+            missing += 1;
+            if missing == MOST_LOOKS {
+                return Ok(files);
+            }
+            std::thread::sleep(Duration::from_micros(100));
         }
     }
-    Ok(files)
+}
+
+fn find_file(path: &Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(|| format!("read {}", path.display())),
+    }
 }
 
 /// Leaves the last `tail` records: older files are dropped, the first one kept starts late.
@@ -185,13 +221,11 @@ impl LogReader {
                 continue;
             }
             match &mut self.follow {
-                None => return Ok(None),
-                Some(follow) => {
-                    if !follow.wait(cancel)? {
-                        // One last look at what was written before the end.
-                        self.follow = None;
-                    }
+                Some(follow) if !self.complete => {
+                    // At the end one last look, rotated files included.
+                    self.complete = !follow.wait(cancel)?;
                 }
+                _ => return Ok(None),
             }
         }
     }
@@ -211,6 +245,11 @@ impl LogReader {
     fn next_file(&mut self) -> Result<bool> {
         if self.files.is_empty() && self.follow.is_some() {
             self.files = self.newer_files()?;
+            // There is a newer one, so the writer has left ours: only now is its end its end.
+            if !self.files.is_empty() && self.current.is_some() && self.has_more()? {
+                self.files.clear();
+                return Ok(true);
+            }
         }
         match self.files.pop_front() {
             Some(file) => {
@@ -220,6 +259,14 @@ impl LogReader {
             }
             None => Ok(false),
         }
+    }
+
+    /// Whether the current file has grown since its end was met.
+    fn has_more(&mut self) -> Result<bool> {
+        let Some(current) = &mut self.current else {
+            return Ok(false);
+        };
+        Ok(!current.fill_buf()?.is_empty())
     }
 
     /// The files that came after the current one, by its place among them now.
@@ -263,7 +310,7 @@ fn parse(line: &[u8]) -> Option<LogRecord> {
 }
 
 impl Follow {
-    fn new(engine: &Engine, id: &Id, path: &std::path::Path) -> Result<Self> {
+    fn new(engine: &Engine, id: &Id, path: &Path) -> Result<Self> {
         let changes =
             inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let directory = path.parent().unwrap_or(path);
@@ -341,6 +388,7 @@ mod tests {
             since: query.since,
             until: query.until,
             follow: None,
+            complete: true,
         };
         if let Some(tail) = query.tail {
             keep_tail(&mut reader.files, tail).unwrap();
