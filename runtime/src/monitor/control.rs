@@ -250,8 +250,12 @@ impl Client {
             version: VERSION,
             ask,
         };
-        send(socket.as_fd(), &request, fds)?;
-        Ok(Some(Self { socket }))
+        match send(socket.as_fd(), &request, fds) {
+            Ok(()) => Ok(Some(Self { socket })),
+            // It ended between our knocking and our asking.
+            Err(error) if error.kind() == ErrorKind::Unavailable => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends what follows.

@@ -195,14 +195,28 @@ fn create(path: &Path, mode: u32) -> rustix::io::Result<File> {
     rustix::fs::open(path, flags, Mode::from_raw_mode(mode)).map(File::from)
 }
 
-/// `.NAME.<16 hex digits>`: same directory, so that the rename is one step.
+/// `.NAME.<8 hex digits: our pid><8 more>`: same directory, so that the rename is one step; the
+/// pid, so that one whose writer was killed can be told (`is_abandoned`).
 fn aside(path: &Path) -> Result<PathBuf> {
-    let mut random = [0u8; 8];
+    let mut random = [0u8; 4];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{:016x}", u64::from_ne_bytes(random)));
+    let (pid, random) = (std::process::id(), u32::from_ne_bytes(random));
+    name.push(format!(".{pid:08x}{random:08x}"));
     Ok(path.with_file_name(name))
+}
+
+/// Whether this is a file that [`write()`] had begun when its process was killed.
+pub fn is_abandoned(file_name: &str) -> bool {
+    let parts = file_name
+        .strip_prefix('.')
+        .and_then(|rest| rest.rsplit_once('.'));
+    let Some((_, digits)) = parts.filter(|(_, digits)| digits.len() == 16) else {
+        return false;
+    };
+    u64::from_str_radix(digits, 16)
+        .is_ok_and(|number| !Path::new(&format!("/proc/{}", number >> 32)).exists())
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
@@ -27,13 +26,26 @@ impl Staging {
     /// Makes a new, empty one.
     pub fn new(roots: &Roots) -> Result<Self> {
         sweep(roots);
-        let name = format!("{PREFIX}{}", &Id::random()?.as_str()[..16]);
-        let path = roots.staging().join(name);
-        document::make_directory(&path)?;
-        let lock = File::open(&path).context(|| format!("open {}", path.display()))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .context(|| format!("lock {}", path.display()))?;
-        Ok(Self { path, _lock: lock })
+        loop {
+            let name = format!("{PREFIX}{}", &Id::random()?.as_str()[..16]);
+            let path = roots.staging().join(name);
+            document::make_directory(&path)?;
+            let lock = match File::open(&path) {
+                // Between mkdir and the lock somebody may take it for abandoned.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.context(|| format!("open {}", path.display()))?,
+            };
+            let locked = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
+            if locked.is_ok() && path.exists() {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+    }
+
+    /// Its name among the staging directories.
+    pub fn name(&self) -> &str {
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        name.unwrap_or_default()
     }
 
     /// Where it lies.
@@ -65,30 +77,45 @@ pub fn discard(roots: &Roots, path: &Path) -> Result<()> {
 }
 
 /// Removes what dead processes left. Failures are for the next sweep.
-fn sweep(roots: &Roots) {
-    let Ok(entries) = std::fs::read_dir(roots.staging()) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if is_ours && is_abandoned(&entry.path()) {
-            let _next_sweep = std::fs::remove_dir_all(entry.path());
-        }
+pub fn sweep(roots: &Roots) {
+    for path in abandoned(roots) {
+        let Ok(Some(_lock)) = lock_of_dead(&path) else {
+            continue;
+        };
+        let _next_sweep = std::fs::remove_dir_all(&path);
     }
 }
 
-fn is_abandoned(path: &Path) -> bool {
-    // Between mkdir and flock a new one is unlocked: leave young ones alone.
-    let is_old = std::fs::symlink_metadata(path)
-        .and_then(|metadata| metadata.modified())
-        .is_ok_and(|time| {
-            time.elapsed()
-                .is_ok_and(|age| age > Duration::from_secs(60))
-        });
-    is_old
-        && File::open(path).is_ok_and(|directory| {
-            rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok()
-        })
+/// What dead processes left.
+pub fn abandoned(roots: &Roots) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(roots.staging());
+    let mut found: Vec<PathBuf> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+        .map(|entry| entry.path())
+        .filter(|path| is_abandoned(path))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether the process that made it is dead: nobody holds its lock, or it is gone.
+pub fn is_abandoned(path: &Path) -> bool {
+    match lock_of_dead(path) {
+        Ok(lock) => lock.is_some(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// The lock of a directory whose owner is dead; `None` while it lives.
+fn lock_of_dead(path: &Path) -> std::io::Result<Option<File>> {
+    let directory = File::open(path)?;
+    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(directory)),
+        Err(_) => Ok(None),
+    }
 }
 
 #[cfg(test)]
