@@ -10,7 +10,7 @@ use super::BuildEvent;
 use crate::cancel::Cancel;
 use crate::content::digest::Digest;
 use crate::engine::Engine;
-use crate::engine::containers::{LogQuery, RemoveOptions};
+use crate::engine::containers::{BUILDER_LABEL, LogQuery, RemoveOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::Image;
 use crate::image::config::ImageConfig;
@@ -35,7 +35,8 @@ pub struct RunStep<'a> {
     pub shm_size_bytes: Option<u64>,
 }
 
-/// Runs it and moves what it wrote to `upper`, a path that does not exist yet.
+/// Runs it and moves what it wrote to `upper`, a path in a staging directory that does not exist
+/// yet.
 ///
 /// # Errors
 /// `process "…" did not complete successfully: exit code: N`, or why it could not run.
@@ -47,7 +48,12 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<()> {
     let id = Id::random()?;
-    let spec = container(step, &id);
+    let mut spec = container(step, &id);
+    // Who finds the container once we are dead can tell by the directory that we are.
+    if let Some(stage) = upper.parent().and_then(Path::file_name) {
+        let stage = stage.to_string_lossy().into_owned();
+        spec.labels.insert(BUILDER_LABEL.into(), stage);
+    }
     let image = Image {
         id: Digest::of(b""),
         references: Vec::new(),

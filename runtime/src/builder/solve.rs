@@ -23,7 +23,7 @@ use crate::image;
 use crate::image::config::{Empty, History};
 use crate::layer;
 use crate::layer::merged::Merged;
-use crate::store::id::Id;
+use crate::store::staging::Staging;
 
 /// Proxies reach RUN without being declared, and count neither for keys nor for history.
 const PROXIES: &[&str] = &[
@@ -554,10 +554,8 @@ impl<'a> Solver<'a> {
             events(BuildEvent::Cached { step });
             cached
         } else {
-            fs::create_dir_all(roots.staging())?;
-            let upper = roots
-                .staging()
-                .join(format!("build-{}", Id::random()?.short()));
+            let staging = Staging::new(roots)?;
+            let upper = staging.join("upper");
             let made = work(&upper, step, events).and_then(|()| {
                 let (diff_id, chain_id, _) =
                     layer::commit_directory(roots, state.layers.last(), &upper)?;

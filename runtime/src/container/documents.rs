@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::Container;
 use super::record::Record;
 use super::state::State;
@@ -67,6 +69,44 @@ pub fn write_record(roots: &Roots, record: &Record) -> Result<()> {
 pub fn write_state(roots: &Roots, id: &Id, state: &mut State) -> Result<()> {
     state.generation += 1;
     document::write_versioned(&state_path(roots, id), VERSION, state, Durability::Crash)
+}
+
+/// What goes together with a container that is half made or half removed: a directory without
+/// a record is rubbish, and this says what else is. Written before the first of it exists, and
+/// again before the first of it is removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Belongings {
+    /// Its reserved name.
+    pub name: String,
+    /// Volumes that nobody else uses.
+    pub volumes: Vec<String>,
+}
+
+fn belongings_path(roots: &Roots, id: &Id) -> PathBuf {
+    roots.container(id).join("belongings.json")
+}
+
+/// What goes with this container; nothing when it is not known.
+pub fn belongings(roots: &Roots, id: &Id) -> Belongings {
+    // Damaged can only be what was never finished.
+    document::find(&belongings_path(roots, id))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// Writes it down.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_belongings(roots: &Roots, id: &Id, belongings: &Belongings) -> Result<()> {
+    document::write(&belongings_path(roots, id), belongings, Durability::Crash)
+}
+
+/// Whether the last monitor was killed before it had given everything back: its socket is
+/// the last thing that one removes.
+pub fn is_unclean(roots: &Roots, id: &Id) -> bool {
+    roots.container_run(id).join("ctl.sock").exists()
 }
 
 /// The ids of all containers, in no particular order, half-made ones included.

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use crate::cgroup::Cgroup;
+use crate::container::documents::Belongings;
 use crate::container::record::{Record, Source};
 use crate::container::state::{State, Status};
 use crate::container::{Container, documents};
@@ -15,6 +16,7 @@ use crate::error::{Context, Error, Result};
 use crate::network;
 use crate::store::Roots;
 use crate::store::events::{self, Event};
+use crate::store::id::Id;
 use crate::volume;
 
 /// Gives back the network and the cgroup of a container that has no process any more. Goes on
@@ -36,41 +38,78 @@ pub fn release(roots: &Roots, record: &Record, state: &State) -> Vec<Error> {
 pub fn remove(roots: &Roots, mut container: Container, volumes: bool) -> Result<()> {
     let record = &container.record;
     let id = &record.id;
-    container.state.status = Status::Dead;
-    documents::write_state(roots, id, &mut container.state)?;
-    remove_tree(&roots.container_run(id))?;
+    if container.state.status != Status::Dead {
+        let belongings = Belongings {
+            name: record.name.clone(),
+            volumes: if volumes {
+                anonymous(record)
+            } else {
+                Vec::new()
+            },
+        };
+        documents::write_belongings(roots, id, &belongings)?;
+        container.state.status = Status::Dead;
+        documents::write_state(roots, id, &mut container.state)?;
+    }
     let directory = roots.container(id);
     // What takes long or may be refused goes first, the record last.
     for part in ["upper", "work", "log"] {
         remove_tree(&directory.join(part))?;
     }
-    remove_tree(&directory)?;
-    if volumes {
-        remove_anonymous_volumes(roots, record);
+    // Without a record its volumes are used no more; and whoever finds it so goes on here.
+    match std::fs::remove_file(documents::record_path(roots, id)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context(|| format!("remove container {id}"));
+        }
+        _ => {}
     }
-    documents::release_name(roots, &record.name, id)?;
+    discard(roots, id)?;
     announce(roots, record, "destroy", None);
     Ok(())
 }
 
-fn remove_anonymous_volumes(roots: &Roots, record: &Record) {
-    for mount in &record.mounts {
-        if let Source::Volume {
-            name,
-            anonymous: true,
-            ..
-        } = &mount.source
-        {
-            // Another container may use it by its name; then it stays.
-            let _in_use = volume::remove(roots, name, true);
-        }
+fn anonymous(record: &Record) -> Vec<String> {
+    let sources = record.mounts.iter().map(|mount| &mount.source);
+    sources
+        .filter_map(|source| match source {
+            Source::Volume {
+                name,
+                anonymous: true,
+                ..
+            } => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Removes what is left of a container without a record: one that a killed command had half
+/// made or half removed. The caller holds the container's lock.
+///
+/// # Errors
+/// When its directory cannot be removed.
+pub fn discard(roots: &Roots, id: &Id) -> Result<()> {
+    let belongings = documents::belongings(roots, id);
+    for volume in &belongings.volumes {
+        // Another container may use it by its name; then it stays.
+        let _in_use = volume::remove(roots, volume, true);
     }
+    documents::release_name(roots, &belongings.name, id)?;
+    remove_tree(&roots.container_run(id))?;
+    remove_tree(&roots.container(id))
 }
 
 fn remove_tree(path: &Path) -> Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.context(|| format!("remove {}", path.display())),
+    }
+}
+
+/// Removes a monitor's ends of pipes and, as the last thing, its socket (`documents::is_unclean`).
+pub fn remove_sockets(roots: &Roots, id: &Id) {
+    let run = roots.container_run(id);
+    for name in ["stdout.fifo", "stderr.fifo", "stdin.fifo", "ctl.sock"] {
+        let _absent = std::fs::remove_file(run.join(name));
     }
 }
 

@@ -882,9 +882,6 @@ impl Driver {
             state.ports.clear();
             let _unwritten = documents::write_state(&self.roots, &self.record.id, state);
         }
-        for name in ["ctl.sock", "stdout.fifo", "stderr.fifo", "stdin.fifo"] {
-            let _absent = std::fs::remove_file(self.run.join(name));
-        }
         if self.record.spec.auto_remove && !self.keep {
             let container = Container {
                 record: self.record.clone(),
@@ -896,6 +893,7 @@ impl Driver {
                 let _left_over = guard.remove();
             }
         }
+        cleanup::remove_sockets(&self.roots, &self.record.id);
         self.answer_ending(&Reply::Done);
         self.done = true;
     }

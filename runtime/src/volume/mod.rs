@@ -51,8 +51,9 @@ struct Meta {
 pub fn create(roots: &Roots, spec: &VolumeSpec) -> Result<Volume> {
     let mut spec = spec.clone();
     if spec.name.is_empty() {
-        spec.name = Id::random()?.into();
-        spec.labels.insert(ANONYMOUS_LABEL.into(), String::new());
+        let VolumeSpec { name, labels, .. } = anonymous()?;
+        spec.name = name;
+        spec.labels.extend(labels);
     }
     check_name(&spec.name)?;
     if let Some(driver) = &spec.driver
@@ -74,6 +75,16 @@ pub fn create(roots: &Roots, spec: &VolumeSpec) -> Result<Volume> {
     make(roots, &spec).context(|| format!("create {}", spec.name))?;
     tracing::debug!(name = spec.name, ?device, "created volume");
     get(roots, &spec.name)
+}
+
+/// What to ask for when nobody has given a name.
+pub fn anonymous() -> Result<VolumeSpec> {
+    let mut spec = VolumeSpec {
+        name: Id::random()?.into(),
+        ..VolumeSpec::default()
+    };
+    spec.labels.insert(ANONYMOUS_LABEL.into(), String::new());
+    Ok(spec)
 }
 
 fn make(roots: &Roots, spec: &VolumeSpec) -> Result<()> {

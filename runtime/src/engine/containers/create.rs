@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::find::no_such_container;
-use crate::container::documents;
+use crate::container::documents::{self, Belongings};
 use crate::container::merge::{self, Settled};
 use crate::container::record::{Mount, Record, Source};
 use crate::container::state::State;
@@ -45,15 +45,15 @@ impl Engine {
         let (spec, shared_hostname) = self.resolve_references(spec)?;
         let id = Id::random()?;
         let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
-        documents::reserve_name(self.roots(), &spec.name, &id)?;
-        let mut made = Made::default();
+        let mut made = Made::new(&id, &spec.name);
         match self.make(&id, image, &spec, shared_hostname, &mut made) {
             Ok(record) => {
                 cleanup::announce(self.roots(), &record, "create", None);
                 Ok(id)
             }
             Err(error) => {
-                self.unmake(&id, &spec.name, &made);
+                // Its failures cannot be told any better than the first one.
+                let _left_for_a_sweep = cleanup::discard(self.roots(), &id);
                 // The lock's file has no object any more.
                 let _left_over = guard.remove();
                 Err(error)
@@ -70,7 +70,10 @@ impl Engine {
         made: &mut Made,
     ) -> Result<Record> {
         let directory = self.roots().container(id);
-        self.make_directories(&directory, image)?;
+        self.make_directory(&directory)?;
+        documents::write_belongings(self.roots(), id, &made.belongings)?;
+        documents::reserve_name(self.roots(), &spec.name, id)?;
+        self.make_layer(&directory, image)?;
         let mut mounts = self.settle_mounts(spec, made)?;
         for target in merge::uncovered_volumes(&image.config.config, spec) {
             mounts.push(self.anonymous_volume(&target, false, None, made)?);
@@ -90,15 +93,19 @@ impl Engine {
         Ok(record)
     }
 
-    /// The container's directory and its writable layer. The root of an overlay has the mode of
-    /// its upper directory, so that is the image root's.
-    fn make_directories(&self, directory: &Path, image: &Image) -> Result<()> {
+    fn make_directory(&self, directory: &Path) -> Result<()> {
         document::make_directory(&self.roots().containers())?;
         std::fs::DirBuilder::new()
             .mode(0o710)
             .create(directory)
             .context(|| format!("create {}", directory.display()))?;
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o710))?;
+        Ok(())
+    }
+
+    /// The container's writable layer. The root of an overlay has the mode of its upper
+    /// directory, so that is the image root's.
+    fn make_layer(&self, directory: &Path, image: &Image) -> Result<()> {
         for name in ["upper", "work", "log"] {
             document::make_directory(&directory.join(name))?;
         }
@@ -192,10 +199,11 @@ impl Engine {
         subpath: Option<String>,
         made: &mut Made,
     ) -> Result<Mount> {
-        // Without a name it gets one of its own.
-        let volume = volume::create(self.roots(), &VolumeSpec::default())?;
+        let asked = volume::anonymous()?;
+        made.belongings.volumes.push(asked.name.clone());
+        documents::write_belongings(self.roots(), &made.id, &made.belongings)?;
+        let volume = volume::create(self.roots(), &asked)?;
         let name = volume.spec.name;
-        made.volumes.push(name.clone());
         Ok(Mount {
             target: target.to_owned(),
             read_only,
@@ -265,22 +273,25 @@ impl Engine {
         }
         Ok((spec, shared_hostname))
     }
-
-    /// Undoes whatever `make` did; its own failures cannot be told any better than the first.
-    fn unmake(&self, id: &Id, name: &str, made: &Made) {
-        // The directory first: while there is a record its volumes are in use.
-        let _left_over = std::fs::remove_dir_all(self.roots().container(id));
-        for volume in &made.volumes {
-            let _left_over = volume::remove(self.roots(), volume, true);
-        }
-        let _left_over = documents::release_name(self.roots(), name, id);
-    }
 }
 
 /// What exists only because of this container.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Made {
-    volumes: Vec<String>,
+    id: Id,
+    belongings: Belongings,
+}
+
+impl Made {
+    fn new(id: &Id, name: &str) -> Self {
+        Self {
+            id: id.clone(),
+            belongings: Belongings {
+                name: name.to_owned(),
+                volumes: Vec::new(),
+            },
+        }
+    }
 }
 
 fn settle_bind(source: &Path, create: bool) -> Result<()> {

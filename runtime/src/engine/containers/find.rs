@@ -1,10 +1,19 @@
 //! From what the user typed to a container.
 
-use super::ContainerFilter;
+use super::{ContainerFilter, RemoveOptions};
 use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::id::Id;
+use crate::store::staging;
+
+/// On containers that run a build's steps: the builder's directory among the staging ones.
+pub const BUILDER_LABEL: &str = "ketch.builder";
+
+const ALL_OF_IT: RemoveOptions = RemoveOptions {
+    force: true,
+    volumes: true,
+};
 
 impl Engine {
     /// One container, by id, name, or unique prefix of its id.
@@ -23,10 +32,15 @@ impl Engine {
     pub fn containers(&self, filter: &ContainerFilter) -> Result<Vec<Container>> {
         let mut found = Vec::new();
         for id in documents::ids(self.roots())? {
-            // One may be removed, or half made, while we look.
+            // One may be removed, or half made, while we look; or was, by who was killed.
             let Some(container) = documents::find(self.roots(), &id)? else {
+                let _next_time = self.discard_half(&id);
                 continue;
             };
+            if self.is_abandoned_build(&container) {
+                let _next_time = self.remove_container(id.as_str(), &ALL_OF_IT);
+                continue;
+            }
             if fits(&container, filter) {
                 match self.settle(&id, container) {
                     Ok(container) => found.push(container),
@@ -39,6 +53,13 @@ impl Engine {
             (a.record.created, &a.record.id).cmp(&(b.record.created, &b.record.id))
         });
         Ok(found)
+    }
+
+    /// Whether it ran a step of a build that was killed: the builder's directory is locked while
+    /// a build lives.
+    fn is_abandoned_build(&self, container: &Container) -> bool {
+        let builder = container.record.spec.labels.get(BUILDER_LABEL);
+        builder.is_some_and(|stage| staging::is_abandoned(&self.roots().staging().join(stage)))
     }
 
     /// Docker's order: the whole id, the name, a unique prefix of an id.

@@ -25,12 +25,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use exec::Exec;
+pub use find::BUILDER_LABEL;
 pub use logs::LogReader;
 pub use watch::StateWatch;
 
 use crate::container::documents;
 use crate::error::Result;
-use crate::monitor::control::{Ask, Client};
+use crate::monitor::control::{Ask, Client, Reply};
 use crate::store::Roots;
 use crate::store::id::Id;
 
@@ -133,14 +134,23 @@ pub struct ProcessRow {
 
 /// Waits until the monitor has left: it holds its lock to the very end, and only then may
 /// somebody else touch what it cleaned up.
-fn wait_until_gone(roots: &Roots, id: &Id) -> Result<()> {
+///
+/// False when the container runs: a command that was killed may have left a monitor behind that
+/// was just starting it.
+fn wait_until_gone(roots: &Roots, id: &Id) -> Result<bool> {
     while documents::has_monitor(roots, id)? {
         match Client::ask(roots, id, Ask::Watch, &[])? {
             // States come until the monitor closes the connection by ending.
-            Some(client) => while matches!(client.answer(None), Ok(Some(_))) {},
+            Some(client) => {
+                while let Ok(Some((reply, _))) = client.answer(None) {
+                    if matches!(reply, Reply::State(state) if state.status.is_active()) {
+                        return Ok(false);
+                    }
+                }
+            }
             // Its socket is gone and its lock is not: it is about to exit.
             None => std::thread::sleep(Duration::from_micros(200)),
         }
     }
-    Ok(())
+    Ok(true)
 }

@@ -15,19 +15,24 @@ impl Engine {
     /// `Conflict` when it runs and `force` was not asked for.
     pub fn remove_container(&self, name: &str, options: &RemoveOptions) -> Result<()> {
         let id = self.container_id(name)?;
-        let container = self.settled(&id)?;
-        if container.state.status.is_active() {
-            if !options.force {
-                return Err(refused(&container.record.name, container.state.status));
+        loop {
+            let container = self.settled(&id)?;
+            let status = container.state.status;
+            if status.is_active() && !options.force {
+                return Err(refused(&container.record.name, status));
             }
             let kill = StopOptions {
                 signal: Some("KILL".into()),
                 grace: Grace::Configured,
             };
-            self.stop(&id, &kill, true)?;
+            if status.is_active() {
+                self.stop(&id, &kill, true)?;
+            }
+            if wait_until_gone(self.roots(), &id)? {
+                return self.remove_stopped(&id, options.volumes);
+            }
+            // It has just been started.
         }
-        wait_until_gone(self.roots(), &id)?;
-        self.remove_stopped(&id, options.volumes)
     }
 
     fn remove_stopped(&self, id: &Id, volumes: bool) -> Result<()> {

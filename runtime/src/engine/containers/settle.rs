@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::find::no_such_container;
 use super::start::Mode;
+use super::wait_until_gone;
 use crate::container::state::{EndedBy, State, Status};
 use crate::container::{Container, documents};
 use crate::engine::Engine;
@@ -29,12 +30,62 @@ impl Engine {
     }
 
     /// As `settled`, when the documents have just been read.
-    pub(super) fn settle(&self, id: &Id, container: Container) -> Result<Container> {
-        if !container.state.status.is_active() || documents::has_monitor(self.roots(), id)? {
+    pub(super) fn settle(&self, id: &Id, mut container: Container) -> Result<Container> {
+        // A monitor of a container that does not run is about to start it, or to leave: perhaps
+        // for a command that was killed. Nobody should act on what is over in a moment.
+        while !container.state.status.is_active() && documents::has_monitor(self.roots(), id)? {
+            wait_until_gone(self.roots(), id)?;
+            container = self.read(id)?;
+        }
+        let lock = Lock::Container(id.as_str());
+        if container.state.status.is_active() {
+            if documents::has_monitor(self.roots(), id)? {
+                return Ok(container);
+            }
+            let guard = lock::acquire(self.roots(), lock)?;
+            return self.settle_locked(&guard, id);
+        }
+        let dead = is_dead(container.state.status);
+        if !dead && !self.was_killed(id)? {
             return Ok(container);
         }
-        let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
-        self.settle_locked(&guard, id)
+        // Somebody who holds the lock is about to settle it.
+        let Some(guard) = lock::try_acquire(self.roots(), lock)? else {
+            return Ok(container);
+        };
+        let container = self.settle_locked(&guard, id)?;
+        if dead && is_dead(container.state.status) {
+            // A removal that was killed, or refused: once more.
+            let name = container.record.name.clone();
+            if cleanup::remove(self.roots(), container.clone(), false).is_err() {
+                return Ok(container);
+            }
+            guard.remove()?;
+            return Err(no_such_container(&name));
+        }
+        Ok(container)
+    }
+
+    /// Whether the container's last monitor did not come to its end.
+    fn was_killed(&self, id: &Id) -> Result<bool> {
+        Ok(documents::is_unclean(self.roots(), id) && !documents::has_monitor(self.roots(), id)?)
+    }
+
+    /// Removes a container that a killed command had half made or half removed: a directory
+    /// without a record that nobody works on. Whether there was one.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn discard_half(&self, id: &Id) -> Result<bool> {
+        let Some(guard) = lock::try_acquire(self.roots(), Lock::Container(id.as_str()))? else {
+            return Ok(false);
+        };
+        let is_half = !documents::record_path(self.roots(), id).exists();
+        if is_half {
+            cleanup::discard(self.roots(), id)?;
+            guard.remove()?;
+        }
+        Ok(is_half)
     }
 
     /// As `settled`, for who holds the container's lock.
@@ -42,7 +93,13 @@ impl Engine {
         // Under the lock the documents are read again: the monitor may have left by itself, or
         // somebody else may have settled it.
         let container = self.read(id)?;
-        if !container.state.status.is_active() || documents::has_monitor(self.roots(), id)? {
+        if documents::has_monitor(self.roots(), id)? {
+            return Ok(container);
+        }
+        if !container.state.status.is_active() {
+            if documents::is_unclean(self.roots(), id) {
+                return self.take_back(container);
+            }
             return Ok(container);
         }
         // The lock is held for as long as the new monitor takes over.
@@ -76,8 +133,27 @@ impl Engine {
         }
         documents::write_state(roots, &container.record.id, state)?;
         cleanup::announce(roots, &container.record, "die", Some(UNKNOWN_EXIT));
+        self.take_back(container)
+    }
+
+    /// What the last monitor would have done last: it was killed on the way up, or down.
+    fn take_back(&self, container: Container) -> Result<Container> {
+        let roots = self.roots();
+        let id = &container.record.id;
+        let _tried_again_by_the_next_start =
+            cleanup::release(roots, &container.record, &container.state);
+        if container.record.spec.auto_remove && container.state.status == Status::Exited {
+            let name = container.record.name.clone();
+            cleanup::remove(roots, container, true)?;
+            return Err(no_such_container(&name));
+        }
+        cleanup::remove_sockets(roots, id);
         Ok(container)
     }
+}
+
+fn is_dead(status: Status) -> bool {
+    matches!(status, Status::Dead | Status::Removing)
 }
 
 /// Whether process 1 is still the one that was started: same boot, same pid, same start time,

@@ -34,6 +34,14 @@ impl Engine {
     pub fn start_container(&self, name: &str) -> Result<()> {
         let id = self.container_id(name)?;
         let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
+        // The monitor of the last run may still be cleaning up; one that a killed command had
+        // started may still be starting.
+        while !wait_until_gone(self.roots(), &id)? {
+            let status = self.settle_locked(&guard, &id)?.state.status;
+            if status.is_active() {
+                break;
+            }
+        }
         let container = self.settle_locked(&guard, &id)?;
         match container.state.status {
             Status::Paused => {
@@ -51,8 +59,6 @@ impl Engine {
             }
             Status::Created | Status::Exited => {}
         }
-        // The monitor of the last run may still be cleaning up.
-        wait_until_gone(self.roots(), &id)?;
         self.run_monitor(&id, Mode::Start)
     }
 

@@ -23,8 +23,15 @@ impl Engine {
 
     /// `keep`: it is going to be started again.
     pub(super) fn stop(&self, id: &Id, options: &StopOptions, keep: bool) -> Result<()> {
-        let container = self.settled(id)?;
-        if container.state.status.is_active() {
+        loop {
+            let container = self.settled(id)?;
+            if !container.state.status.is_active() {
+                if wait_until_gone(self.roots(), id)? {
+                    return Ok(());
+                }
+                // It has just been started.
+                continue;
+            }
             let signal = match &options.signal {
                 Some(text) => signal::parse(text)?,
                 None => container.record.stop.signal,
@@ -34,12 +41,12 @@ impl Engine {
                 grace: grace(&container, options.grace),
                 keep,
             };
-            // No monitor: it has just ended by itself.
+            // No monitor: it has just ended by itself. No answer: it was killed, and the next
+            // look adopts its container.
             if let Some(client) = Client::ask(self.roots(), id, ask, &[])? {
                 client.answer(None)?;
             }
         }
-        wait_until_gone(self.roots(), id)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Watching: the monitor tells each change of state; nothing is polled.
 
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use super::find::no_such_container;
 use crate::cancel::Cancel;
@@ -77,13 +78,20 @@ impl StateWatch {
     }
 
     fn connect(&mut self) -> Result<()> {
-        let container = self.engine.settled(&self.id)?;
-        self.client = if container.state.status.is_active() {
-            Client::ask(self.engine.roots(), &self.id, Ask::Watch, &[])?
-        } else {
-            None
-        };
-        Ok(())
+        let roots = self.engine.roots();
+        loop {
+            let container = self.engine.settled(&self.id)?;
+            if container.state.status.is_active() {
+                self.client = Client::ask(roots, &self.id, Ask::Watch, &[])?;
+            } else {
+                self.client = None;
+            }
+            // Without its socket a monitor is about to exit, and may take the container along.
+            if self.client.is_some() || !documents::has_monitor(roots, &self.id)? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// There is no monitor (any more): the file has the last word, unless the monitor was killed
