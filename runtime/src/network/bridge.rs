@@ -13,7 +13,7 @@ use super::ipam::Prefix;
 use super::sandbox;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::sys::netlink::{
-    Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, Socket, attributes,
+    Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, Socket, attributes,
 };
 
 const RTM_NEWLINK: u16 = 16;
@@ -30,6 +30,7 @@ const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -62,6 +63,9 @@ pub struct Link {
     pub index: u32,
     pub name: String,
     pub mtu: u32,
+    pub is_up: bool,
+    /// What its maker wrote on it.
+    pub alias: String,
 }
 
 /// What the host's interfaces and routes say.
@@ -163,11 +167,18 @@ fn decode_link(payload: &[u8]) -> Link {
         index: u32_of(&payload[4..8]).unwrap_or(0),
         name: String::new(),
         mtu: 1500,
+        is_up: u32_of(&payload[8..12]).is_some_and(|flags| flags & IFF_UP != 0),
+        alias: String::new(),
     };
     for (kind, value) in attributes(&payload[16..]) {
         match kind {
             IFLA_IFNAME => {
                 link.name = String::from_utf8_lossy(value)
+                    .trim_end_matches('\0')
+                    .to_owned();
+            }
+            IFLA_IFALIAS => {
+                link.alias = String::from_utf8_lossy(value)
                     .trim_end_matches('\0')
                     .to_owned();
             }
@@ -179,7 +190,8 @@ fn decode_link(payload: &[u8]) -> Link {
 }
 
 /// Makes the bridge of a network as its record says. Nothing happens to one that is there.
-pub fn create(socket: &mut Socket, network: &Network, mtu: u32) -> Result<()> {
+/// `owner` is written on it.
+pub fn create(socket: &mut Socket, network: &Network, mtu: u32, owner: &str) -> Result<()> {
     let name = &network.bridge;
     // An own address: otherwise it changes with the lowest one of the ports.
     let mac = random_mac()?;
@@ -197,14 +209,17 @@ pub fn create(socket: &mut Socket, network: &Network, mtu: u32) -> Result<()> {
     socket
         .send(vec![link])
         .context(|| format!("create bridge {name}"))?;
-    if let Err(error) = set_up_bridge(socket, network) {
+    let set_up = set_alias(socket, name, owner).and_then(|()| set_up_bridge(socket, network));
+    if let Err(error) = set_up {
         delete_link(socket, name)?;
         return Err(error.context(format!("set up bridge {name}")));
     }
     Ok(())
 }
 
-fn set_up_bridge(socket: &mut Socket, network: &Network) -> Result<()> {
+/// Everything but making it. Going up is the last of it: one that is down was never finished, and
+/// this may be done again.
+pub fn set_up_bridge(socket: &mut Socket, network: &Network) -> Result<()> {
     let name = &network.bridge;
     let index = index_of(socket, name)?;
     if sandbox::has_ipv6() {
@@ -216,13 +231,35 @@ fn set_up_bridge(socket: &mut Socket, network: &Network) -> Result<()> {
     }
     let mut messages = Vec::new();
     if let Some(subnet) = &network.ipv4 {
-        messages.push(address(index, subnet.gateway.into(), subnet.prefix_len));
+        messages.push(address(
+            index,
+            subnet.gateway.into(),
+            subnet.prefix_len,
+            NLM_F_REPLACE,
+        ));
     }
     if let Some(subnet) = &network.ipv6 {
-        messages.push(address(index, subnet.gateway.into(), subnet.prefix_len));
+        messages.push(address(
+            index,
+            subnet.gateway.into(),
+            subnet.prefix_len,
+            NLM_F_REPLACE,
+        ));
     }
     messages.push(up(index));
     socket.send(messages)
+}
+
+/// Writes on an interface whose it is, for who finds it later.
+fn set_alias(socket: &mut Socket, name: &str, alias: &str) -> Result<()> {
+    let mut message = Message::new(RTM_SETLINK, NLM_F_ACK, &link_header(0, 0));
+    message
+        .attr_str(IFLA_IFNAME, name)
+        // The kernel has no room for more.
+        .attr(IFLA_IFALIAS, &alias.as_bytes()[..alias.len().min(255)]);
+    socket
+        .send(vec![message])
+        .context(|| format!("set the alias of {name}"))
 }
 
 /// The two ends of a cable.
@@ -321,10 +358,10 @@ pub fn set_up_inside(socket: &mut Socket, ends: &[Inside<'_>]) -> Result<()> {
             }
         }
         if let Some((ip, length)) = end.ipv4 {
-            messages.push(address(index, ip.into(), length));
+            messages.push(address(index, ip.into(), length, NLM_F_EXCL));
         }
         if let Some((ip, length)) = end.ipv6 {
-            messages.push(address(index, ip.into(), length));
+            messages.push(address(index, ip.into(), length, NLM_F_EXCL));
         }
         messages.push(up(index));
         if let Some(gateway) = end.ipv4_default {
@@ -378,7 +415,8 @@ fn up(index: u32) -> Message {
     Message::new(RTM_NEWLINK, NLM_F_ACK, &link_header(index, IFF_UP))
 }
 
-fn address(index: u32, ip: IpAddr, length: u8) -> Message {
+/// `existing`: what of one that is there already, NLM_F_REPLACE or NLM_F_EXCL.
+fn address(index: u32, ip: IpAddr, length: u8, existing: u16) -> Message {
     let (family, flags) = match ip {
         IpAddr::V4(_) => (AF_INET, 0),
         IpAddr::V6(_) => (AF_INET6, IFA_F_NODAD),
@@ -386,7 +424,7 @@ fn address(index: u32, ip: IpAddr, length: u8) -> Message {
     // struct ifaddrmsg: family, prefix length, flags, scope, index
     let mut header = [family, length, flags, 0, 0, 0, 0, 0];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
-    let mut message = Message::new(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &header);
+    let mut message = Message::new(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | existing, &header);
     match ip {
         IpAddr::V4(ip) => {
             let broadcast = Prefix::of(ip, length).last().to_be_bytes();

@@ -144,7 +144,7 @@ fn join(
         &links,
         &mut attachment,
     )?;
-    connect(&mut socket, netns, &planned, &endpoints, &links)?;
+    connect(roots, &mut socket, netns, &planned, &endpoints, &links)?;
     publish(roots, record, &endpoints, gateways, &attachment.ports)?;
     forward_packets(&endpoints)?;
     rebuild_rules(roots, &bridge::links(&mut socket)?)?;
@@ -302,6 +302,7 @@ fn target(endpoints: &[Endpoint], gateways: Gateways) -> ports::Target {
 
 /// Makes the cables and sets up their inner ends.
 fn connect(
+    roots: &Roots,
     socket: &mut Socket,
     netns: BorrowedFd<'_>,
     planned: &[Planned<'_>],
@@ -312,8 +313,8 @@ fn connect(
     for (one, endpoint) in planned.iter().zip(endpoints) {
         let name = &one.network.bridge;
         let mut bridge = links.iter().find(|link| link.name == *name).cloned();
-        if bridge.is_none() {
-            records::ensure_bridge(socket, &one.network)?;
+        if bridge.as_ref().is_none_or(|link| !link.is_up) {
+            records::ensure_bridge(roots, socket, &one.network)?;
             bridge = bridge::links(socket)?
                 .into_iter()
                 .find(|link| link.name == *name);
@@ -398,6 +399,21 @@ fn forward_packets(endpoints: &[Endpoint]) -> Result<()> {
     Ok(())
 }
 
+/// Forgets whoever is not joined any more, going by the kernel, and rebuilds the rules when there
+/// was somebody, or `always`.
+pub fn refresh(roots: &Roots, always: bool) -> Result<()> {
+    let _lock = lock::acquire(roots, Lock::Networks)?;
+    let links = bridge::links(&mut Socket::route()?)?;
+    let before = presence::list_all(roots)?.len();
+    for network in records::list(roots)? {
+        records::joined(roots, &network, &links)?;
+    }
+    if always || presence::list_all(roots)?.len() != before {
+        rebuild_rules(roots, &links)?;
+    }
+    Ok(())
+}
+
 /// Computes all rules anew from all presences and puts them in place.
 fn rebuild_rules(roots: &Roots, links: &[Link]) -> Result<()> {
     let networks = records::list(roots)?;
@@ -413,7 +429,7 @@ fn rebuild_rules(roots: &Roots, links: &[Link]) -> Result<()> {
             presences: presences.iter().collect(),
         })
         .collect();
-    let table = table_name(roots);
+    let table = records::owner(roots);
     let ruleset = ruleset::for_networks(&table, &populated);
     let mut socket = Socket::netfilter()?;
     nft::replace(&mut socket, &ruleset)?;
@@ -423,20 +439,6 @@ fn rebuild_rules(roots: &Roots, links: &[Link]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// `ketch`; for an installation elsewhere than in /run, with a number of its own, so that two
-/// do not replace each other's rules.
-fn table_name(roots: &Roots) -> String {
-    if roots.run() == std::path::Path::new("/run/ketch") {
-        return "ketch".into();
-    }
-    // FNV-1a: short, and the same in every version of ketch.
-    let bytes = roots.run().as_os_str().as_encoded_bytes();
-    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    });
-    format!("ketch-{hash:08x}")
 }
 
 /// Makes the resolver's sockets inside the namespace and leads port 53 to them.

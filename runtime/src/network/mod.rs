@@ -25,7 +25,7 @@ pub mod endpoint;
 pub mod join;
 pub mod records;
 
-pub use join::{adopt, attach, detach};
+pub use join::{adopt, attach, detach, refresh};
 pub use sandbox::inside;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

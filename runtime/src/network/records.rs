@@ -158,20 +158,35 @@ fn create_as(roots: &Roots, spec: &NetworkSpec, id: Id, bridge: &str) -> Result<
     // The record first: a bridge without one would be nobody's.
     let file = path(roots, &network.id);
     document::write_versioned(&file, VERSION, &network, Durability::PowerLoss)?;
-    if let Err(error) = bridge::create(&mut socket, &network, mtu(&network, &host)) {
+    if let Err(error) = bridge::create(&mut socket, &network, mtu(&network, &host), &owner(roots)) {
         let _left_over = std::fs::remove_file(&file);
         return Err(error.context(format!("create network {}", spec.name)));
     }
     Ok(network)
 }
 
-/// Makes the bridge again if it is missing.
-pub fn ensure_bridge(socket: &mut Socket, network: &Network) -> Result<()> {
+/// Makes the bridge again if it is missing, and finishes one whose maker was killed.
+pub fn ensure_bridge(roots: &Roots, socket: &mut Socket, network: &Network) -> Result<()> {
     let host = HostNetwork::read(socket)?;
-    if host.link(&network.bridge).is_some() {
-        return Ok(());
+    match host.link(&network.bridge) {
+        Some(link) if link.is_up => Ok(()),
+        Some(_) => bridge::set_up_bridge(socket, network),
+        None => bridge::create(socket, network, mtu(network, &host), &owner(roots)),
     }
-    bridge::create(socket, network, mtu(network, &host))
+}
+
+/// The installation's name in the kernel: `ketch`; one elsewhere than in /run has a number of its
+/// own, so that two do not meddle with each other's rules and bridges.
+pub fn owner(roots: &Roots) -> String {
+    if roots.run() == std::path::Path::new("/run/ketch") {
+        return "ketch".into();
+    }
+    // FNV-1a: short, and the same in every version of ketch.
+    let bytes = roots.run().as_os_str().as_encoded_bytes();
+    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("ketch-{hash:08x}")
 }
 
 fn mtu(network: &Network, host: &HostNetwork) -> u32 {
@@ -213,6 +228,8 @@ pub fn remove(roots: &Roots, name: &str) -> Result<()> {
         ));
     }
     bridge::delete_link(&mut socket, &network.bridge)?;
+    // Empty, but for the unfinished file of a monitor that was killed.
+    let _absent = std::fs::remove_dir_all(presence::directory(roots, network.id.as_str()));
     for file in [leases_path(roots, &network.id), path(roots, &network.id)] {
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

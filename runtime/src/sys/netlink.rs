@@ -25,6 +25,8 @@ pub const NLM_F_ACK: u16 = 0x4;
 pub const NLM_F_DUMP: u16 = 0x300;
 /// Fail when the object exists.
 pub const NLM_F_EXCL: u16 = 0x200;
+/// What is there already is changed.
+pub const NLM_F_REPLACE: u16 = 0x100;
 /// Make the object.
 pub const NLM_F_CREATE: u16 = 0x400;
 /// Put it behind those that are there.

@@ -130,7 +130,7 @@ impl Lab {
             ipv6: None,
         };
         let mut socket = Socket::route().unwrap();
-        bridge::create(&mut socket, &uplink, 1500).unwrap();
+        bridge::create(&mut socket, &uplink, 1500, "uplink").unwrap();
         let cable = Cable {
             host_name: "uplink-0",
             container_name: "eth0",
