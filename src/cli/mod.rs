@@ -10,6 +10,7 @@ mod image;
 mod network;
 mod options;
 mod parse;
+mod system;
 mod volume;
 
 use std::ffi::OsString;
@@ -65,6 +66,9 @@ enum Command {
     /// Manage volumes
     #[command(subcommand)]
     Volume(volume::Verb),
+    /// Manage what ketch keeps
+    #[command(subcommand)]
+    System(system::Verb),
     /// Generate the autocompletion script for the specified shell
     Completion(completion::Args),
 }
@@ -126,6 +130,7 @@ fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
         Command::Image(verb) => verb.run(&context),
         Command::Network(verb) => verb.run(&context),
         Command::Volume(verb) => verb.run(&context),
+        Command::System(verb) => verb.run(&context),
         Command::Completion(args) => args.run::<Ketch>(&context),
     }
     .map_err(|error| match error {

@@ -19,6 +19,8 @@ use crate::planner::{
 /// # Errors
 /// When the stores can't be read.
 pub fn observe(engine: &Engine, project: &str) -> Result<Observed> {
+    // What a killed command left is in nobody's way for longer than to the next one.
+    engine.sweep();
     let filter = ContainerFilter {
         labels: vec![(label::PROJECT.into(), Some(project.into()))],
     };

@@ -391,6 +391,38 @@ impl Cgroup {
     }
 }
 
+/// Our cgroups (without a parent of the user's) that hold no process and are older than `age`, in
+/// any hierarchy.
+pub fn idle(age: Duration) -> Result<Vec<Id>> {
+    let layout = Layout::detect()?;
+    let roots = layout.v1.iter().map(|hierarchy| &hierarchy.mount);
+    let mut idle = Vec::new();
+    let mut busy = Vec::new();
+    for root in roots.chain(layout.v2.as_ref()) {
+        for entry in fs::read_dir(root.join(ROOT))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let Ok(id) = Id::try_from(name) else { continue };
+            let mut processes = Vec::new();
+            collect_processes(&entry.path(), &mut processes);
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|old| old >= age));
+            if processes.is_empty() && is_old {
+                idle.push(id);
+            } else {
+                busy.push(id);
+            }
+        }
+    }
+    idle.sort();
+    idle.dedup();
+    idle.retain(|id| !busy.contains(id));
+    Ok(idle)
+}
+
 /// `ketch/<parent>/<id>`; no `..` and no leading slash of the parent survives.
 fn relative_path(id: &Id, parent: Option<&str>) -> PathBuf {
     let mut path = PathBuf::from(ROOT);

@@ -6,6 +6,7 @@
 pub mod containers;
 pub mod images;
 pub mod networks;
+pub mod system;
 pub mod volumes;
 
 use std::path::{Path, PathBuf};
