@@ -306,7 +306,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A tar of a root file system made of busybox, made once.
-fn busybox() -> &'static Path {
+pub fn busybox() -> &'static Path {
     static TAR: OnceLock<PathBuf> = OnceLock::new();
     TAR.get_or_init(|| {
         let made =
