@@ -13,7 +13,7 @@ use super::bridge::{self, Cable, Inside, Link};
 use super::endpoint::{self, Gateways, Planned};
 use super::ipam::{Holders, Lease, Request};
 use super::presence::{self, Presence};
-use super::ruleset::{self, Family, Populated};
+use super::ruleset::{self, Family, Populated, Ruleset};
 use super::{Attachment, DnsSockets, Network, nft, ports, records, resolv, sandbox};
 use crate::container::record::Record;
 use crate::container::state::{Endpoint, PublishedPort};
@@ -104,7 +104,7 @@ pub fn adopt(
         .iter()
         .any(|network| network.spec.name != records::DEFAULT)
     {
-        attachment.dns = Some(open_resolver(netns, gateways)?);
+        attachment.dns = Some(open_resolver(netns, gateways, nft::replace)?);
     }
     Ok(attachment)
 }
@@ -152,7 +152,7 @@ fn join(
         .iter()
         .any(|one| one.network.spec.name != records::DEFAULT);
     if has_names {
-        attachment.dns = Some(open_resolver(netns, gateways)?);
+        attachment.dns = Some(open_resolver(netns, gateways, nft::create)?);
     }
     attachment.endpoints = endpoints;
     Ok(attachment)
@@ -438,11 +438,17 @@ fn rebuild_rules(roots: &Roots, links: &[Link]) -> Result<()> {
             nft::remove(&mut socket, family, &table)?;
         }
     }
+    nft::keep_open(socket);
     Ok(())
 }
 
-/// Makes the resolver's sockets inside the namespace and leads port 53 to them.
-fn open_resolver(netns: BorrowedFd<'_>, gateways: Gateways) -> Result<DnsSockets> {
+/// Makes the resolver's sockets inside the namespace and leads port 53 to them, by rules that
+/// `load` puts there.
+fn open_resolver(
+    netns: BorrowedFd<'_>,
+    gateways: Gateways,
+    load: fn(&mut Socket, &Ruleset) -> Result<()>,
+) -> Result<DnsSockets> {
     let namespace: OwnedFd = netns.try_clone_to_owned()?;
     sandbox::inside(netns, || {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -457,7 +463,7 @@ fn open_resolver(netns: BorrowedFd<'_>, gateways: Gateways) -> Result<DnsSockets
             ports::local_port(&udp)?,
             ports::local_port(&tcp)?,
         );
-        nft::replace(&mut Socket::netfilter()?, &rules)?;
+        load(&mut Socket::netfilter()?, &rules)?;
         Ok(DnsSockets {
             udp,
             tcp,

@@ -4,6 +4,7 @@
 //! spells "replace". No packet sees a state in between.
 
 use std::net::IpAddr;
+use std::sync::Mutex;
 
 use rustix::io::Errno;
 
@@ -16,6 +17,7 @@ const NFNL_SUBSYS_NFTABLES: u8 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
 const NFNL_MSG_BATCH_END: u16 = 0x11;
 const NFT_MSG_NEWTABLE: u16 = 0;
+const NFT_MSG_GETTABLE: u16 = 1;
 const NFT_MSG_DELTABLE: u16 = 2;
 const NFT_MSG_NEWCHAIN: u16 = 3;
 const NFT_MSG_NEWRULE: u16 = 6;
@@ -34,16 +36,42 @@ const NF_ACCEPT: u32 = 1;
 /// NFT_JUMP, -3.
 const NFT_JUMP: u32 = u32::MAX - 2;
 
+/// The socket that replaced rules last. Closing one waits for the kernel to clear away what was
+/// replaced (an RCU grace period, some 10 ms), and callers hold the networks' lock.
+static KEPT_OPEN: Mutex<Option<Socket>> = Mutex::new(None);
+
 /// Puts the tables of the ruleset in place of those of the same name.
 pub fn replace(socket: &mut Socket, ruleset: &Ruleset) -> Result<()> {
-    if ruleset.tables.is_empty() {
-        return Ok(());
-    }
     let mut messages = vec![batch(NFNL_MSG_BATCH_BEGIN)];
     for table in &ruleset.tables {
         messages.push(table_message(NFT_MSG_NEWTABLE, table.family, &table.name));
         messages.push(table_message(NFT_MSG_DELTABLE, table.family, &table.name));
         push_table(&mut messages, table);
+    }
+    load(socket, ruleset, messages)
+}
+
+/// Puts the tables of the ruleset into a namespace that has none of these names: nothing has to
+/// be cleared away, so it is quicker.
+pub fn create(socket: &mut Socket, ruleset: &Ruleset) -> Result<()> {
+    let mut messages = vec![batch(NFNL_MSG_BATCH_BEGIN)];
+    for table in &ruleset.tables {
+        push_table(&mut messages, table);
+    }
+    load(socket, ruleset, messages)
+}
+
+/// Keeps a socket that has replaced rules open until the next one comes, or the process ends.
+pub fn keep_open(socket: Socket) {
+    // Poisoned: then it is closed here and now.
+    if let Ok(mut kept) = KEPT_OPEN.lock() {
+        *kept = Some(socket);
+    }
+}
+
+fn load(socket: &mut Socket, ruleset: &Ruleset, messages: Vec<Message>) -> Result<()> {
+    if ruleset.tables.is_empty() {
+        return Ok(());
     }
     send(socket, messages)?.map_err(|refusal| {
         let missing = matches!(refusal.errno, Errno::OPNOTSUPP | Errno::AFNOSUPPORT);
@@ -61,6 +89,14 @@ pub fn replace(socket: &mut Socket, ruleset: &Ruleset) -> Result<()> {
 
 /// Removes a table; one that is not there is no error.
 pub fn remove(socket: &mut Socket, family: Family, name: &str) -> Result<()> {
+    // Asked first, since a batch that fails costs an RCU grace period.
+    let mut question = table_message(NFT_MSG_GETTABLE, family, name);
+    question.request_acknowledgement();
+    if let Err(refusal) = socket.try_send(vec![question])?
+        && refusal.errno == Errno::NOENT
+    {
+        return Ok(());
+    }
     let messages = vec![
         batch(NFNL_MSG_BATCH_BEGIN),
         table_message(NFT_MSG_DELTABLE, family, name),
