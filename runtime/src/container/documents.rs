@@ -76,8 +76,8 @@ pub fn write_state(roots: &Roots, id: &Id, state: &mut State) -> Result<()> {
 /// again before the first of it is removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Belongings {
-    /// Its reserved name.
-    pub name: String,
+    /// Names reserved for it: while it is renamed, two.
+    pub names: Vec<String>,
     /// Volumes that nobody else uses.
     pub volumes: Vec<String>,
 }
@@ -154,6 +154,7 @@ pub fn find_name(roots: &Roots, name: &str) -> Result<Option<Id>> {
 pub fn reserve_name(roots: &Roots, name: &str, id: &Id) -> Result<()> {
     let _names = lock::acquire(roots, Lock::Names)?;
     if let Some(holder) = find_name(roots, name)?
+        && holder != *id
         && roots.container(&holder).exists()
     {
         return Err(Error::new(

@@ -39,8 +39,12 @@ pub fn remove(roots: &Roots, mut container: Container, volumes: bool) -> Result<
     let record = &container.record;
     let id = &record.id;
     if container.state.status != Status::Dead {
+        let mut names = documents::belongings(roots, id).names;
+        if !names.contains(&record.name) {
+            names.push(record.name.clone());
+        }
         let belongings = Belongings {
-            name: record.name.clone(),
+            names,
             volumes: if volumes {
                 anonymous(record)
             } else {
@@ -93,7 +97,9 @@ pub fn discard(roots: &Roots, id: &Id) -> Result<()> {
         // Another container may use it by its name; then it stays.
         let _in_use = volume::remove(roots, volume, true);
     }
-    documents::release_name(roots, &belongings.name, id)?;
+    for name in &belongings.names {
+        documents::release_name(roots, name, id)?;
+    }
     remove_tree(&roots.container_run(id))?;
     remove_tree(&roots.container(id))
 }

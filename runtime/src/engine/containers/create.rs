@@ -287,7 +287,7 @@ impl Made {
         Self {
             id: id.clone(),
             belongings: Belongings {
-                name: name.to_owned(),
+                names: vec![name.to_owned()],
                 volumes: Vec::new(),
             },
         }

@@ -31,6 +31,10 @@ impl Engine {
                 "Renaming a container with the same name as its current name",
             ));
         }
+        // Killed on the way, it has two names, and both go when it goes.
+        let mut belongings = documents::belongings(self.roots(), &id);
+        belongings.names = vec![container.record.name.clone(), new_name.to_owned()];
+        documents::write_belongings(self.roots(), &id, &belongings)?;
         documents::reserve_name(self.roots(), new_name, &id)?;
         let old_name = std::mem::replace(&mut container.record.name, new_name.to_owned());
         if let Err(error) = documents::write_record(self.roots(), &container.record) {
