@@ -81,7 +81,7 @@ pub fn find(roots: &Roots, key: &Digest) -> Result<Option<Cached>> {
 /// # Errors
 /// When the record can't be written.
 pub fn remember(roots: &Roots, key: &Digest, cached: &Cached) -> Result<()> {
-    std::fs::create_dir_all(roots.build_cache())?;
+    document::make_directory(&roots.build_cache())?;
     document::write(&path(roots, key), cached, Durability::Crash)
 }
 

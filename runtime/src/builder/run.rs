@@ -1,8 +1,8 @@
 //! RUN: a step's program, in a container of the layers so far; what it wrote becomes a layer.
 
-use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rustix::fs::{AtFlags, FileType, OFlags};
 
@@ -17,6 +17,7 @@ use crate::image::config::ImageConfig;
 use crate::spec::{
     ContainerSpec, EndpointSpec, MountKind, MountSpec, NetworkMode, ProcessSpec, Propagation,
 };
+use crate::store::document;
 use crate::store::id::Id;
 use crate::sys;
 
@@ -262,7 +263,12 @@ pub fn mount(text: &str, working_dir: &str, caches: &Path) -> Result<MountSpec> 
         "tmpfs" => MountKind::Tmpfs { options },
         "cache" => {
             let source: PathBuf = caches.join(Digest::of(id.unwrap_or(&target).as_bytes()).hex());
-            fs::create_dir_all(&source).context(|| format!("make the cache of {target}"))?;
+            // The directory itself is as a program expects it; nobody else of the host gets there.
+            document::make_directory(caches)?;
+            match fs::create_dir(&source) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other.context(|| format!("make the cache of {target}"))?,
+            }
             MountKind::Bind {
                 source,
                 create_host_path: false,
@@ -337,6 +343,25 @@ mod tests {
             assert!(host.join(canary).symlink_metadata().is_ok(), "{canary}");
         }
         assert!(upper.join("etc").is_symlink(), "the step's own work stays");
+    }
+
+    #[test]
+    fn a_cache_is_out_of_reach_for_other_users_of_the_host() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let caches = directory.path().join("data/cache");
+        let spec = mount("type=cache,target=/x,id=../../up", "/", &caches).unwrap();
+        let MountKind::Bind { source, .. } = spec.kind else {
+            panic!("a cache is a directory of ours");
+        };
+        // Its id is no part of a path.
+        assert_eq!(source.parent(), Some(caches.as_path()));
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode(&directory.path().join("data")), mode(&caches)),
+            (0o700, 0o700)
+        );
+        assert_eq!(mode(&source) & 0o700, 0o700);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::digest::{Digest, Digesting, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::store::document;
 
 /// The blobs below one directory (`Roots::blobs`).
 #[derive(Debug, Clone)]
@@ -37,8 +38,7 @@ impl Blobs {
     /// Starts a new blob.
     pub fn ingest(&self) -> Result<Ingest> {
         let directory = self.root.join("sha256");
-        std::fs::create_dir_all(&directory)
-            .context(|| format!("create {}", directory.display()))?;
+        document::make_directory(&directory)?;
         let mut random = [0u8; 8];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let path = directory.join(format!(".ingest.{:016x}", u64::from_ne_bytes(random)));

@@ -326,6 +326,10 @@ mod tests {
 
         std::fs::create_dir_all(roots.container_run(&id)).unwrap();
         let listener = listen(&roots, &id).unwrap();
+        let socket = roots.container_run(&id).join("ctl.sock");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&socket.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "nobody else may ask");
         let client = Client::ask(&roots, &id, Ask::Kill { signal: 9 }, &[])
             .unwrap()
             .unwrap();

@@ -183,16 +183,33 @@ pub fn clone_tree(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
 
 /// A program behind a read-only mount of its own, attached nowhere: to be executed through
 /// `/proc/self/fd`. Whoever reaches the running program through /proc/PID/exe finds a file system
-/// that refuses writes, whatever their rights (CVE-2019-5736).
+/// that refuses writes, whatever their rights (CVE-2019-5736). A program of another mount namespace
+/// can't be mounted; then it is a sealed copy in memory.
 pub fn seal_program(program: &Path) -> Result<OwnedFd> {
     let place = super::path::open_place(program)?;
-    let sealed = clone_private(place.as_fd(), false)?;
+    let sealed = match clone_private(place.as_fd(), false) {
+        Err(error) if error.is(libc::EINVAL) => return copy_sealed(program),
+        other => other?,
+    };
     let change = Attributes {
         set: ATTR_RDONLY | ATTR_NODEV,
         ..Attributes::default()
     };
     set_attributes(sealed.as_fd(), change, false)?;
     Ok(sealed)
+}
+
+fn copy_sealed(program: &Path) -> Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let call = || format!("copy({}) to a sealed memfd", program.display());
+    let mut from = std::fs::File::open(program).map_err(|e| Error::from_io(call(), &e))?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let copy = memfd_create("ketch", flags).map_err(|e| Error::from_errno(call(), e))?;
+    let mut copy = std::fs::File::from(copy);
+    std::io::copy(&mut from, &mut copy).map_err(|e| Error::from_io(call(), &e))?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&copy, seals).map_err(|e| Error::from_errno(call(), e))?;
+    Ok(copy.into())
 }
 
 /// Attaches the mount `from` at the place that `to` has open.

@@ -133,6 +133,8 @@ fn trials() -> Vec<Trial> {
             a_start_is_quick;
         security:
             what_a_container_mounts_stays_in_it,
+            a_program_of_elsewhere_is_sealed_in_memory,
+            nobody_else_of_the_host_gets_at_what_is_kept,
             nobody_gets_the_session_keyring_of_the_caller,
             a_link_into_proc_is_no_place_for_a_volume,
             users_files_that_are_none_do_not_hold_a_start_up,

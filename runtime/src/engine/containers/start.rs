@@ -83,12 +83,10 @@ impl Engine {
     /// session by itself.
     fn spawn_monitor(&self, id: &Id, mode: Mode, word: OwnedFd) -> Result<()> {
         // Processes of the container are forks of the monitor until they exec: none of them may
-        // reach the binary itself. Where mounts are refused, it is run as it lies there.
-        let sealed = sys::mount::seal_program(self.program()).ok();
-        let program = sealed.as_ref().map_or_else(
-            || self.program().to_owned(),
-            |fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),
-        );
+        // reach the binary itself. Where mounts are refused there are no containers either.
+        let sealed = sys::mount::seal_program(self.program())
+            .context(|| format!("seal {}", self.program().display()))?;
+        let program = PathBuf::from(format!("/proc/self/fd/{}", sealed.as_raw_fd()));
         let mut child = Command::new(program)
             .arg0(ARGV0)
             .arg(match mode {
