@@ -15,6 +15,7 @@ mod volume;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::{Parser, Subcommand};
 use ketch_runtime::engine::Engine;
@@ -124,6 +125,7 @@ fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
         project: global.project()?,
         dry_run: global.dry_run,
         parallel: global.parallel()?,
+        turn: Mutex::default(),
     };
     match command {
         Command::Compose(verb) => verb.run(&context),

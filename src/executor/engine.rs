@@ -1,6 +1,7 @@
 //! The backend that is the runtime; each arm one call.
 
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use ketch_runtime::cancel::Cancel;
@@ -8,22 +9,44 @@ use ketch_runtime::container::state::{HealthStatus, State, Status};
 use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::{self, RemoveOptions, StopOptions};
 use ketch_runtime::error::{Error, ErrorKind, Result};
+use ketch_runtime::store::lock::Guard;
 
 use super::forward::Forwarder;
 use super::{Backend, evidence};
 use crate::explain;
+use crate::model::names::label;
 use crate::planner::{Gate, Grace, Op, Until};
 
 /// Carries steps out on an [`Engine`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct EngineBackend {
     engine: Engine,
+    /// Let go at the first start or wait: see [`EngineBackend::holding`].
+    turn: Mutex<Option<Guard>>,
 }
 
 impl EngineBackend {
     /// A backend for this installation.
     pub fn new(engine: Engine) -> Self {
-        Self { engine }
+        Self {
+            engine,
+            turn: Mutex::new(None),
+        }
+    }
+
+    /// The same, with the project's lock in hand until everything is created. Two commands on one
+    /// project take turns at making things; nobody waits for the other's gates.
+    #[must_use]
+    pub fn holding(self, turn: Option<Guard>) -> Self {
+        Self {
+            turn: Mutex::new(turn),
+            ..self
+        }
+    }
+
+    fn end_turn(&self) {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(turn.take());
     }
 }
 
@@ -31,13 +54,28 @@ impl Backend for EngineBackend {
     fn perform(&self, op: &Op, _cancel: &Cancel) -> Result<()> {
         let engine = &self.engine;
         match op {
-            Op::CreateNetwork(spec) => engine.create_network(spec).map(drop),
+            Op::CreateNetwork(spec) => {
+                let there = || Ok(engine.network(&spec.name)?.spec.labels == spec.labels);
+                made(engine.create_network(spec), there)
+            }
             Op::RemoveNetwork { name } => gone(engine.remove_network(name)),
             Op::CreateVolume(spec) => engine.create_volume(spec).map(drop),
             Op::RemoveVolume { name } => gone(engine.remove_volume(name, false)),
             Op::RemoveImage { name } => gone(engine.remove_image(name, false).map(drop)),
-            Op::CreateContainer(spec) => engine.create_container(spec).map(drop),
-            Op::StartContainer { name } => engine.start_container(name),
+            Op::CreateContainer(spec) => {
+                let there = || {
+                    let labels = engine.container(&spec.name)?.record.spec.labels;
+                    let alike = [label::PROJECT, label::SERVICE, label::CONFIG_HASH];
+                    Ok(alike
+                        .iter()
+                        .all(|key| labels.get(*key) == spec.labels.get(*key)))
+                };
+                made(engine.create_container(spec), there)
+            }
+            Op::StartContainer { name } => {
+                self.end_turn();
+                engine.start_container(name)
+            }
             Op::StopContainer { name, grace } => gone(engine.stop_container(name, &stop(*grace))),
             Op::RestartContainer { name, grace } => engine.restart_container(name, &stop(*grace)),
             Op::KillContainer { name, signal } => engine.kill_container(name, signal.as_deref()),
@@ -73,6 +111,7 @@ impl Backend for EngineBackend {
     }
 
     fn wait(&self, gate: &Gate, cancel: &Cancel) -> Result<()> {
+        self.end_turn();
         // The first failure ends the other waits of this gate.
         let give_up = Cancel::new()?;
         let give_up = &give_up;
@@ -93,6 +132,17 @@ impl Backend for EngineBackend {
     }
 }
 
+/// What another command on the same project made a moment ago is as good as ours, when it is
+/// what we wanted (`there`).
+fn made<T>(result: Result<T>, there: impl Fn() -> Result<bool>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && there().unwrap_or(false) => {
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
 /// All must pass, but for `Completed`, where the first replica that ended with 0 is enough
 /// (spec 19.3).
 fn collect(
@@ -100,15 +150,16 @@ fn collect(
     until: Until,
     give_up: &Cancel,
 ) -> Result<()> {
-    let mut outcome = Ok(());
+    let mut outcome = None;
     while let Ok(result) = receiver.recv() {
-        let settled = result.is_err() || until == Until::Completed;
-        if settled && !give_up.is_cancelled() {
-            outcome = result;
+        // The first verdict counts, a cancellation from outside among them; the other waits are
+        // given up.
+        if outcome.is_none() && (result.is_err() || until == Until::Completed) {
+            outcome = Some(result);
             give_up.cancel();
         }
     }
-    outcome
+    outcome.unwrap_or(Ok(()))
 }
 
 impl EngineBackend {

@@ -113,7 +113,13 @@ pub(super) fn select(session: &mut Session<'_>, project: &mut Project) {
             waiting.extend(service.depends_on.keys().cloned());
         }
     }
-    project.services.retain(|name, _| wanted.contains(name));
+    // What was left out is still part of the project: its containers are no orphans.
+    let (services, left_out): (IndexMap<_, _>, IndexMap<_, _>) =
+        std::mem::take(&mut project.services)
+            .into_iter()
+            .partition(|(name, _)| wanted.contains(name));
+    project.services = services;
+    project.disabled.extend(left_out);
     if options.no_dependencies {
         let present: Vec<String> = project.services.keys().cloned().collect();
         for service in project.services.values_mut() {

@@ -23,7 +23,7 @@ pub struct Project {
     pub environment: IndexMap<String, String>,
     /// Enabled services, by name, in the order of the files.
     pub services: IndexMap<String, Service>,
-    /// Services whose profiles are not active.
+    /// Services whose profiles are not active, or that were not asked for by name.
     pub disabled: IndexMap<String, Service>,
     /// By key; only those that an enabled service uses, unless all were asked for.
     pub networks: IndexMap<String, Network>,

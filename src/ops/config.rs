@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Context, Error, Result};
+use crate::graph::ServiceGraph;
 use crate::loader;
 use crate::lowering;
 use crate::model::{Project, canon};
@@ -53,6 +54,9 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         ..context.project.clone()
     })?;
     let project = loaded.project;
+    if !options.no_consistency {
+        ServiceGraph::new(&project).map_err(|cycle| Error::diagnostic(cycle, &loaded.sources))?;
+    }
     let text = text(&project, options)?;
     match &options.output {
         Some(path) => std::fs::write(path, text)

@@ -33,11 +33,14 @@ pub mod why;
 #[cfg(test)]
 mod testing;
 
+use std::sync::{Mutex, PoisonError};
+
 use ketch_runtime::cancel::Cancel;
 use ketch_runtime::engine::Engine;
+use ketch_runtime::store::lock::{self, Guard, Lock};
 
 use crate::diag::{Diagnostic, Diagnostics, Sources};
-use crate::executor::DiskFiles;
+use crate::executor::{DiskFiles, EngineBackend};
 use crate::loader::{self, Failed, Loaded};
 use crate::ui::{Closed, Ui};
 use signals::Signals;
@@ -53,6 +56,8 @@ pub struct Context {
     /// How the project is found; operations add which services they want.
     pub project: loader::Options,
     pub dry_run: bool,
+    /// The project's lock, between planning and the first start.
+    pub turn: Mutex<Option<Guard>>,
     /// At most so many operations at once; `None`: no limit.
     pub parallel: Option<usize>,
 }
@@ -131,6 +136,40 @@ impl Context {
             }
             Err(failed) => Err(Error::Invalid(Box::new(failed))),
         }
+    }
+
+    /// Waits until no other command is making things of this project.
+    ///
+    /// # Errors
+    /// When the run root can't be written.
+    pub fn take_turn(&self, project: &str) -> Result<()> {
+        if self.dry_run {
+            return Ok(());
+        }
+        self.end_turn();
+        let guard = lock::acquire(self.engine.roots(), Lock::Group(project))?;
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+        Ok(())
+    }
+
+    /// Lets the next command go on.
+    pub fn end_turn(&self) {
+        drop(
+            self.turn
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    /// The executor's hands; they keep the turn until everything is created.
+    pub fn backend(&self) -> EngineBackend {
+        let turn = self
+            .turn
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        EngineBackend::new(self.engine.clone()).holding(turn)
     }
 
     /// How many operations may run at once, as the executor counts: 0 is no bound.

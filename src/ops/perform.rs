@@ -10,7 +10,7 @@ use ketch_runtime::error::ErrorKind;
 use super::deadline::Deadline;
 use super::{Context, Error, Result};
 use crate::diag::Diagnostics;
-use crate::executor::{self, EngineBackend, EventStatus, Failure};
+use crate::executor::{self, EventStatus, Failure};
 use crate::explain;
 use crate::model::Project;
 use crate::planner::{Grace, Observed, Op, Plan, preflight};
@@ -64,7 +64,7 @@ fn run_until(context: &Context, plan: &Plan, cancel: &Cancel) -> Result<()> {
         progress.finish();
         return Ok(context.ui.data(plan.to_string().as_bytes())?);
     }
-    let backend = EngineBackend::new(context.engine.clone());
+    let backend = context.backend();
     let mut tell = |event: executor::Event| progress.show(&shown(&event));
     let result = executor::run(plan, &backend, &mut tell, cancel, context.parallelism());
     progress.finish();

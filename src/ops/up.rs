@@ -84,6 +84,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     // Everything that is wrong is told before anything is made, images of our own included.
     let mut planned = plan(context, &loaded, &graph, &choices, &needs.problems)?;
     if !needs.to_build.is_empty() {
+        context.end_turn();
         images::build(context, project, &needs, options.images)?;
         planned = plan(context, &loaded, &graph, &choices, &Diagnostics::default())?;
     }
@@ -130,6 +131,7 @@ fn plan(
     };
     let image_ids = images::ids(&context.engine, project)?;
     let lowered = lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;
+    context.take_turn(&project.name)?;
     let observed = executor::observe(&context.engine, &project.name)?;
     let plan = planner::reconcile(project, graph, &lowered, &observed, choices).map_err(invalid)?;
     let found = perform::preflight(context, &project.name, Some(project), &plan, &observed)?;

@@ -135,6 +135,17 @@ fn orphans_are_told_of_and_removed_when_asked() {
 }
 
 #[test]
+fn services_that_were_not_named_are_no_orphans() {
+    let world = World::new();
+    let two = "services: {one: {image: busybox, command: sleep inf}, two: {image: busybox, command: sleep inf}}";
+    let project = world.project("app", two);
+    project.ketch(&["up", "-d"]).ok();
+    let up = project.ketch(&["up", "-d", "one", "--remove-orphans"]).ok();
+    assert!(!up.stderr.contains("orphan"), "{}", up.stderr);
+    assert_eq!(project.ps().len(), 2);
+}
+
+#[test]
 fn a_taken_port_is_named_with_its_service_and_down_cleans_up() {
     let world = World::new();
     let project = world.project(

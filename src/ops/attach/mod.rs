@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::scope::short_name;
 use super::up::Attach;
 use super::{Context, Error, Result};
-use crate::executor::{self, EngineBackend};
+use crate::executor;
 use crate::model::Project;
 use crate::planner::{Grace, Op, Plan};
 use foreground::Foreground;
@@ -100,7 +100,7 @@ pub fn run(
     let result = thread::scope(|scope| {
         let (up, give_up) = (sender.clone(), &give_up);
         scope.spawn(move || {
-            let backend = EngineBackend::new(context.engine.clone());
+            let backend = context.backend();
             let steps = up.clone();
             let mut tell = move |event| {
                 let _loop_left = steps.send(Message::Step(event));
