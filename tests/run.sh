@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" = 0 ]; then
-    exec cargo test --workspace
+    exec cargo test --workspace --tests
 fi
 echo "not root: the kernel and e2e tests are SKIPPED; run 'make test' as root for all of them" >&2
 exec make unit
