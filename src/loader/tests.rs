@@ -26,7 +26,7 @@ impl Files for Memory {
 
 fn options() -> Options {
     Options {
-        working_dir: "/work/My App".into(),
+        working_dir: "/srv/My App".into(),
         ..Options::default()
     }
 }
@@ -52,7 +52,7 @@ fn load_with(files: &[(&'static str, &'static str)], options: &Options) -> Resul
 }
 
 fn load_one(text: &'static str) -> Result<Project, String> {
-    load_with(&[("/work/My App/compose.yaml", text)], &options())
+    load_with(&[("/srv/My App/compose.yaml", text)], &options())
 }
 
 #[test]
@@ -86,18 +86,18 @@ fn everything_wrong_is_told_at_once() {
 fn files_are_found_in_parents_with_their_override() {
     let files = [
         (
-            "/work/compose.yaml",
+            "/srv/compose.yaml",
             "services: {a: {image: x, environment: {A: '1', V: $V}}}",
         ),
         (
-            "/work/compose.override.yml",
+            "/srv/compose.override.yml",
             "services: {a: {environment: [B=2, C, D]}}",
         ),
-        ("/work/.env", "V=parent\nC=c"),
-        ("/work/My App/.env", "V=own"),
+        ("/srv/.env", "V=parent\nC=c"),
+        ("/srv/My App/.env", "V=own"),
     ];
     let project = load_with(&files, &options()).unwrap();
-    assert_eq!(project.working_dir, Path::new("/work"));
+    assert_eq!(project.working_dir, Path::new("/srv"));
     let environment: Vec<String> = project.services["a"]
         .environment
         .iter()
@@ -134,14 +134,14 @@ fn profiles_and_selection_keep_what_is_needed() {
         services: vec!["c".into()],
         ..options()
     };
-    let project = load_with(&[("/work/My App/compose.yaml", text)], &named).unwrap();
+    let project = load_with(&[("/srv/My App/compose.yaml", text)], &named).unwrap();
     assert_eq!(project.services.len(), 3);
     assert!(project.networks.contains_key("n"));
     let alone = Options {
         no_dependencies: true,
         ..named
     };
-    let project = load_with(&[("/work/My App/compose.yaml", text)], &alone).unwrap();
+    let project = load_with(&[("/srv/My App/compose.yaml", text)], &alone).unwrap();
     assert_eq!(project.services.len(), 1);
     assert!(project.services["c"].depends_on.is_empty());
 }
@@ -150,10 +150,10 @@ fn profiles_and_selection_keep_what_is_needed() {
 fn env_files_come_before_environment_and_are_needed_only_where_used() {
     let files = [
         (
-            "/work/My App/compose.yaml",
+            "/srv/My App/compose.yaml",
             "services: {a: {image: x, env_file: a.env, environment: {B: own}}, b: {image: x, env_file: none.env}}",
         ),
-        ("/work/My App/a.env", "A=1\nB=2\nC=${B}-$X\n"),
+        ("/srv/My App/a.env", "A=1\nB=2\nC=${B}-$X\n"),
     ];
     let only_a = Options {
         services: vec!["a".into()],
@@ -170,5 +170,5 @@ fn env_files_come_before_environment_and_are_needed_only_where_used() {
         ..only_a
     };
     let told = load_with(&files, &both).unwrap_err();
-    assert_eq!(told, "1:91: env file /work/My App/none.env not found");
+    assert_eq!(told, "1:91: env file /srv/My App/none.env not found");
 }
