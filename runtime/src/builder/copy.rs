@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::select::{Order, Selected, components};
+use super::ignore::components;
+use super::select::{Order, Selected};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::archive;
 use crate::layer::attributes::Attributes;

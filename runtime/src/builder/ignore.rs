@@ -3,6 +3,21 @@
 //! Patterns are anchored to the context's root and match whole paths; a path is excluded when
 //! the last pattern that matches it or one of its parents says so.
 
+/// The names in a path, cleaned lexically from the root, as Go's `filepath.Clean` does it.
+pub(super) fn components(path: &str) -> Vec<&str> {
+    let mut components = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => {
+                components.pop();
+            }
+            other => components.push(other),
+        }
+    }
+    components
+}
+
 /// The patterns of one file, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ignore {
@@ -105,7 +120,7 @@ fn parse_pattern(line: &str) -> Result<Option<Pattern>, String> {
         Some(rest) => (true, rest.trim()),
         None => (false, line),
     };
-    let cleaned = clean(text);
+    let cleaned = components(text);
     if cleaned.is_empty() {
         return Ok(None);
     }
@@ -114,21 +129,6 @@ fn parse_pattern(line: &str) -> Result<Option<Pattern>, String> {
         is_exception,
         components: components?,
     }))
-}
-
-/// Lexical cleaning, as Go's `filepath.Clean` does it, from the context's root.
-fn clean(path: &str) -> Vec<&str> {
-    let mut components = Vec::new();
-    for component in path.split('/') {
-        match component {
-            "" | "." => {}
-            ".." => {
-                components.pop();
-            }
-            other => components.push(other),
-        }
-    }
-    components
 }
 
 fn tokens(component: &str) -> Result<Vec<Token>, String> {

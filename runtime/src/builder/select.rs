@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::cache::KeyBuilder;
-use super::ignore::{self, Ignore};
+use super::ignore::{self, Ignore, components};
 use crate::content::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::merged::{Merged, Node};
@@ -98,21 +98,6 @@ pub fn select(tree: &Merged, ignore: &Ignore, order: &Order) -> Result<Selected>
         }
     }
     Ok(Selected { items })
-}
-
-/// The names in a path, cleaned lexically from the root.
-pub(super) fn components(path: &str) -> Vec<&str> {
-    let mut components = Vec::new();
-    for component in path.split('/') {
-        match component {
-            "" | "." => {}
-            ".." => {
-                components.pop();
-            }
-            other => components.push(other),
-        }
-    }
-    components
 }
 
 fn matching(tree: &Merged, here: &Node, patterns: &[&str], found: &mut Vec<Node>) -> Result<()> {
