@@ -501,6 +501,7 @@ fn leave(roots: &Roots, record: &Record, endpoints: &[Endpoint]) -> Vec<Error> {
     for network in &networks {
         errors.extend(presence::remove(roots, network, &record.id).err());
     }
+    errors.extend(presence::remove_unfinished(roots).err());
     errors.extend(leave_kernel(roots, &interfaces).err());
     errors
 }

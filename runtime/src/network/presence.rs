@@ -45,6 +45,17 @@ pub fn remove(roots: &Roots, network: &str, container: &Id) -> Result<()> {
     Ok(())
 }
 
+/// Removes what killed monitors had begun to write. The caller holds the networks' lock.
+pub fn remove_unfinished(roots: &Roots) -> Result<()> {
+    document::remove_unfinished(&roots.networks())?;
+    for network in names(&roots.network_run())? {
+        let directory = directory(roots, &network);
+        document::remove_unfinished(&directory)?;
+        let _in_use = std::fs::remove_dir(directory);
+    }
+    Ok(())
+}
+
 /// All of one network, by container; damaged files are passed over.
 pub fn list(roots: &Roots, network: &str) -> Result<Vec<Presence>> {
     let directory = directory(roots, network);

@@ -209,14 +209,34 @@ fn aside(path: &Path) -> Result<PathBuf> {
 
 /// Whether this is a file that [`write()`] had begun when its process was killed.
 pub fn is_abandoned(file_name: &str) -> bool {
-    let parts = file_name
-        .strip_prefix('.')
-        .and_then(|rest| rest.rsplit_once('.'));
-    let Some((_, digits)) = parts.filter(|(_, digits)| digits.len() == 16) else {
-        return false;
-    };
-    u64::from_str_radix(digits, 16)
-        .is_ok_and(|number| !Path::new(&format!("/proc/{}", number >> 32)).exists())
+    writer(file_name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+}
+
+/// Removes what killed writers had begun in a directory. The caller holds the lock that every
+/// writer there holds, so that nobody is at work, even where a killed process still has its pid.
+pub fn remove_unfinished(directory: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().and_then(writer).is_some() {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whose file this is that was to become a document: the pid in the name that `aside` gave it.
+fn writer(file_name: &str) -> Option<u64> {
+    let (_, digits) = file_name.strip_prefix('.')?.rsplit_once('.')?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (digits.len() == 16).then_some(number >> 32)
 }
 
 #[cfg(test)]
@@ -264,6 +284,22 @@ mod tests {
         });
         assert!(refused.is_err());
         assert_eq!(read::<Vec<u8>>(&path).unwrap(), [1]);
+    }
+
+    #[test]
+    fn unfinished_files_go_and_documents_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("doc.json");
+        write(&path, &1, Durability::Crash).unwrap();
+        // Its pid is ours: whether it is dead can't be told from outside of the lock.
+        let unfinished = aside(&path).unwrap();
+        std::fs::write(&unfinished, "").unwrap();
+        assert!(!is_abandoned(unfinished.file_name().unwrap().to_str().unwrap()));
+        std::fs::write(directory.path().join(".hidden"), "").unwrap();
+        remove_unfinished(directory.path()).unwrap();
+        remove_unfinished(&directory.path().join("none")).unwrap();
+        assert!(!unfinished.exists() && path.exists());
+        assert!(directory.path().join(".hidden").exists());
     }
 
     #[test]

@@ -107,6 +107,29 @@ pub(crate) fn a_network_in_use_stays_and_nothing_stays_of_a_removed_one() {
     });
 }
 
+pub(crate) fn who_leaves_takes_along_what_killed_monitors_had_begun_to_write() {
+    lab::run(|lab| {
+        let roots = lab.roots();
+        let web = lab.attach("web", &["bridge"], &[]);
+        let network = lab.engine.network("bridge").unwrap().id;
+        // Of a process that is there still, as a killed one is for a moment.
+        let suffix = format!("json.{:08x}00000001", std::process::id());
+        let begun = [
+            roots.network_run().join(network.as_str()),
+            roots.networks(),
+        ]
+        .map(|directory| directory.join(format!(".{network}.{suffix}")));
+        for file in &begun {
+            std::fs::write(file, "{").unwrap();
+        }
+        assert!(web.detach().is_empty());
+        for file in &begun {
+            assert!(!file.exists(), "{}", file.display());
+        }
+        assert_eq!(std::fs::read_dir(roots.network_run()).unwrap().count(), 0);
+    });
+}
+
 pub(crate) fn names_and_subnets_are_taken_once() {
     lab::run(|lab| {
         let spec = |name: &str, subnet: &str| NetworkSpec {

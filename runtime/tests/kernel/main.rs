@@ -49,6 +49,7 @@ fn trials() -> Vec<Trial> {
             a_recreated_container_keeps_its_address,
             a_lost_bridge_is_made_again,
             a_network_in_use_stays_and_nothing_stays_of_a_removed_one,
+            who_leaves_takes_along_what_killed_monitors_had_begun_to_write,
             names_and_subnets_are_taken_once,
             two_networks_have_one_way_out;
         confinement:
