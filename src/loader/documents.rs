@@ -110,7 +110,10 @@ fn prepared(session: &mut Session<'_>, mut root: Node, place: Place<'_>) -> Node
         &mut session.broken,
         &mut session.diagnostics,
     );
-    canonical::canonical(&mut root, &mut session.diagnostics);
+    match stage {
+        Stage::Uninterpolated => canonical::around_variables(&mut root),
+        _ => canonical::canonical(&mut root, &mut session.diagnostics),
+    }
     if !options.no_path_resolution {
         let home = place.environment.get("HOME").map(String::as_str);
         paths::resolve(&mut root, place.directory, home);

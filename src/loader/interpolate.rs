@@ -291,6 +291,74 @@ impl Form<'_> {
     }
 }
 
+/// What a form does when its variable has no value, or has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `-` and `:-`.
+    Default,
+    /// `+` and `:+`.
+    Alternate,
+    /// `?` and `:?`.
+    Required,
+}
+
+/// One use of a variable in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use<'a> {
+    pub name: &'a str,
+    pub operator: Option<Operator>,
+    /// What follows the operator; variables in it are not taken apart.
+    pub word: &'a str,
+}
+
+/// The variables that a text asks for, from left to right. Malformed forms ask for none.
+pub fn uses(text: &str) -> Vec<Use<'_>> {
+    let mut uses = Vec::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        rest = &rest[dollar + 1..];
+        let name = name_length(rest);
+        if let Some(escaped) = rest.strip_prefix('$') {
+            rest = escaped;
+        } else if name > 0 {
+            uses.push(Use {
+                name: &rest[..name],
+                operator: None,
+                word: "",
+            });
+            rest = &rest[name..];
+        } else if rest.starts_with('{') {
+            let Some(end) = closing_brace(rest) else {
+                return uses;
+            };
+            uses.extend(use_of(&rest[1..end]));
+            rest = &rest[end + 1..];
+        }
+    }
+    uses
+}
+
+/// The use that `${body}` is.
+fn use_of(body: &str) -> Option<Use<'_>> {
+    let (name, rest) = body.split_at(name_length(body));
+    if name.is_empty() {
+        return None;
+    }
+    let mut operator = rest.strip_prefix(':').unwrap_or(rest).chars();
+    let kind = match operator.next() {
+        None if rest.is_empty() => None,
+        Some('-') => Some(Operator::Default),
+        Some('+') => Some(Operator::Alternate),
+        Some('?') => Some(Operator::Required),
+        _ => return None,
+    };
+    Some(Use {
+        name,
+        operator: kind,
+        word: operator.as_str(),
+    })
+}
+
 /// How many bytes of a variable's name stand at the beginning.
 fn name_length(text: &str) -> usize {
     if text.starts_with(|first: char| first.is_ascii_digit()) {

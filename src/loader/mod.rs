@@ -25,6 +25,7 @@ mod profiles;
 mod schema;
 mod session;
 pub mod tags;
+pub mod variables;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,8 +111,55 @@ pub fn load(files: &dyn Files, options: &Options) -> Result<Loaded, Failed> {
     }
 }
 
-/// The phases. After an error they go on as long as there is something to look at.
-fn run(session: &mut Session<'_>) -> Option<Project> {
+/// The merged files as one tree, with their variables left in.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub root: Node,
+    pub warnings: Diagnostics,
+    pub sources: Sources,
+}
+
+/// Loads what `config --no-interpolate` prints: a tree, for no project can be made of values
+/// that are not known yet. Profiles and selected services have no say in it.
+///
+/// # Errors
+/// Everything that is wrong, not only the first thing.
+pub fn load_model(files: &dyn Files, options: &Options) -> Result<Model, Failed> {
+    let options = Options {
+        no_interpolate: true,
+        ..options.clone()
+    };
+    let mut session = Session::new(files, &options);
+    let tree = tree(&mut session);
+    match tree {
+        Some(Tree { mut root, name, .. }) if !session.diagnostics.has_errors() => {
+            let top = root.span;
+            if let Some(map) = root.as_map_mut().filter(|_| !options.no_normalize) {
+                let span = map.get("name").map_or(top, |node| node.span);
+                map.insert("name", span, Node::string(name, span));
+            }
+            Ok(Model {
+                root,
+                warnings: session.diagnostics,
+                sources: session.sources,
+            })
+        }
+        _ => Err(Failed {
+            diagnostics: session.diagnostics,
+            sources: session.sources,
+        }),
+    }
+}
+
+/// All files as one, and what they were loaded against.
+struct Tree {
+    found: discovery::Found,
+    name: String,
+    root: Node,
+}
+
+/// The phases that need no model.
+fn tree(session: &mut Session<'_>) -> Option<Tree> {
     let options = session.options;
     let mut found = discovery::find(session)?;
     let texts = documents::read(session, &found.files, None);
@@ -133,6 +181,13 @@ fn run(session: &mut Session<'_>) -> Option<Project> {
         return None;
     };
     complete(session, &mut root, &found, &name);
+    Some(Tree { found, name, root })
+}
+
+/// The phases. After an error they go on as long as there is something to look at.
+fn run(session: &mut Session<'_>) -> Option<Project> {
+    let options = session.options;
+    let Tree { found, name, root } = tree(session)?;
     let around = decode::Around {
         name,
         working_dir: found.project_dir,

@@ -9,13 +9,10 @@ pub(super) fn defaults(root: &mut Node, directory: &str) {
     for_each(root, "services", |_, service| {
         if let Some(build) = service.get_mut("build") {
             let span = build.span;
-            if let Some(build) = build.as_map_mut() {
-                if !build.contains("context") {
-                    build.insert("context", span, Node::string(directory, span));
-                }
-                if !build.contains("dockerfile") && !build.contains("dockerfile_inline") {
-                    build.insert("dockerfile", span, Node::string("Dockerfile", span));
-                }
+            if let Some(build) = build.as_map_mut()
+                && !build.contains("context")
+            {
+                build.insert("context", span, Node::string(directory, span));
             }
         }
         for secret in items(service.get_mut("secrets")) {
@@ -30,11 +27,6 @@ pub(super) fn defaults(root: &mut Node, directory: &str) {
                 };
                 secret.insert("target", span, Node::string(target, span));
             }
-        }
-        if let Some(policy) = service.get_mut("pull_policy")
-            && policy.as_str() == Some("if_not_present")
-        {
-            *policy = Node::string("missing", policy.span);
         }
     });
 }
@@ -66,6 +58,7 @@ pub(super) fn normalize(root: &mut Node, project: &str) {
             default_used = Some(entry.key_span);
         }
         imply_dependencies(service);
+        imply_values(service);
     });
     if let (Some(span), Some(root)) = (default_used, root.as_map_mut()) {
         add_default_network(root, span);
@@ -115,6 +108,24 @@ fn name_resources(root: &mut Node, kind: &str, project: &str) {
             };
             resource.insert("name", span, Node::string(name, span));
         }
+    }
+}
+
+/// The Dockerfile's usual name, and one name for the policy that has two.
+fn imply_values(service: &mut Map) {
+    if let Some(build) = service.get_mut("build") {
+        let span = build.span;
+        if let Some(build) = build.as_map_mut()
+            && !build.contains("dockerfile")
+            && !build.contains("dockerfile_inline")
+        {
+            build.insert("dockerfile", span, Node::string("Dockerfile", span));
+        }
+    }
+    if let Some(policy) = service.get_mut("pull_policy")
+        && policy.as_str() == Some("if_not_present")
+    {
+        *policy = Node::string("missing", policy.span);
     }
 }
 

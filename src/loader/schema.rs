@@ -132,13 +132,12 @@ impl Checker<'_> {
 
     fn scalar(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {
         let cast = cast(&Reader::new(node, path), shape, self.diagnostics);
-        match cast {
-            Some(cast) => {
-                *node = cast;
-                true
-            }
-            None => false,
+        let fits = cast.is_some();
+        // With its variables left in, a file is shown as it was written.
+        if let Some(cast) = cast.filter(|_| self.stage != Stage::Uninterpolated) {
+            *node = cast;
         }
+        fits
     }
 
     fn list(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {

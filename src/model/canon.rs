@@ -90,7 +90,7 @@ pub fn project_for_json(project: &Project) -> Node {
     fill("services", "command", Node::null(span));
     fill("services", "entrypoint", Node::null(span));
     fill("networks", "ipam", Node::map(Map::new(), span));
-    order::in_canonical_order(&root)
+    order::in_json_order(&root)
 }
 
 /// A place for what no file spells out.

@@ -1,37 +1,117 @@
 //! The order in which `config` prints: attributes in Compose's order of declaration,
 //! names that users gave in alphabetical order.
 
+use std::cmp::Ordering;
+
 use super::{Kind, Node, Path};
 
-/// A copy of a canonical project in the order of Compose's output.
+/// A copy of a canonical project in the order of Compose's YAML.
 pub fn in_canonical_order(node: &Node) -> Node {
     let mut node = node.clone();
-    sort(&mut node, Path::ROOT);
+    sort(&mut node, Path::ROOT, &|path, key| {
+        (place(path, key), Natural(key.to_owned()))
+    });
     node
 }
 
-fn sort(node: &mut Node, path: Path<'_>) {
+/// The same in the order of Compose's JSON, where names stand byte by byte.
+pub fn in_json_order(node: &Node) -> Node {
+    let mut node = node.clone();
+    sort(&mut node, Path::ROOT, &|path, key| {
+        (place(path, key), key.to_owned())
+    });
+    node
+}
+
+/// A copy with the keys of every mapping in alphabetical order, as a plain map is printed.
+pub fn alphabetical(node: &Node) -> Node {
+    let mut node = node.clone();
+    sort(&mut node, Path::ROOT, &|_, key| Natural(key.to_owned()));
+    node
+}
+
+fn sort<K: Ord>(node: &mut Node, path: Path<'_>, rank: &dyn Fn(Path<'_>, &str) -> K) {
     match &mut node.kind {
         Kind::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                sort(item, path.index(index));
+                sort(item, path.index(index), rank);
             }
         }
         Kind::Map(map) => {
             for entry in map.iter_mut() {
-                sort(&mut entry.value, path.key(&entry.key));
+                sort(&mut entry.value, path.key(&entry.key), rank);
             }
-            let order = ORDERS
-                .iter()
-                .find(|(pattern, _)| path.matches(pattern))
-                .map_or("", |(_, order)| order);
-            map.sort_by_key(|entry| {
-                let place = order.split_whitespace().position(|key| key == entry.key);
-                (place.unwrap_or(usize::MAX), entry.key.clone())
-            });
+            map.sort_by_key(|entry| rank(path, &entry.key));
         }
         Kind::Null | Kind::Scalar(_) => {}
     }
+}
+
+/// Where a key stands in the declaration of its mapping; behind all of them when nowhere.
+fn place(path: Path<'_>, key: &str) -> usize {
+    let order = ORDERS
+        .iter()
+        .find(|(pattern, _)| path.matches(pattern))
+        .map_or("", |(_, order)| order);
+    let position = order.split_whitespace().position(|known| known == key);
+    position.unwrap_or(usize::MAX)
+}
+
+/// A key as Go's YAML orders it: numbers in it by value (`web2` before `web10`), and what is no
+/// letter before letters (`A_B` before `AB`), but behind them where a digit went before.
+#[derive(PartialEq, Eq)]
+struct Natural(String);
+
+impl Ord for Natural {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (left, right): (Vec<char>, Vec<char>) =
+            (self.0.chars().collect(), other.0.chars().collect());
+        let differ = left
+            .iter()
+            .zip(&right)
+            .position(|(left, right)| left != right);
+        let Some(at) = differ else {
+            return left.len().cmp(&right.len());
+        };
+        let after_digit = at > 0 && left[at - 1].is_ascii_digit();
+        match (left[at].is_alphabetic(), right[at].is_alphabetic()) {
+            (true, true) => left[at].cmp(&right[at]),
+            (true, false) if after_digit => Ordering::Less,
+            (false, true) if after_digit => Ordering::Greater,
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            (false, false) => {
+                let inside = left[..at]
+                    .iter()
+                    .rev()
+                    .take_while(|letter| letter.is_ascii_digit())
+                    .any(|letter| *letter != '0');
+                let (one, other) = (digits(&left[at..], inside), digits(&right[at..], inside));
+                one.cmp(&other).then(left[at].cmp(&right[at]))
+            }
+        }
+    }
+}
+
+impl PartialOrd for Natural {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What orders the digits that a text begins with: their value, then how many there are.
+/// `inside`: a number is under way, so zeros count.
+fn digits(text: &[char], inside: bool) -> (usize, String, usize) {
+    let run: String = text
+        .iter()
+        .take_while(|letter| letter.is_ascii_digit())
+        .collect();
+    let value = if inside {
+        run.clone()
+    } else {
+        run.trim_start_matches('0').to_owned()
+    };
+    (value.len(), value, run.len())
 }
 
 /// By path; mappings without a row are sorted by key.
@@ -117,7 +197,7 @@ const SERVICE: &str = "\
 
 #[cfg(test)]
 mod tests {
-    use super::in_canonical_order;
+    use super::{Natural, alphabetical, in_canonical_order};
     use crate::diag::{Diagnostics, FileId};
     use crate::yaml::{parse, write};
 
@@ -132,5 +212,63 @@ mod tests {
             write::to_json(&in_canonical_order(&root)).to_string(),
             expected
         );
+    }
+
+    #[test]
+    fn a_plain_map_is_alphabetical_at_every_level() {
+        let text = "services: {web10: {ports: [{b: 1, a: 2}], image: x}, web2: }\nname: p\n";
+        let root = parse(text, FileId(0), &mut Diagnostics::default())
+            .remove(0)
+            .root;
+        assert_eq!(
+            write::to_json(&alphabetical(&root)).to_string(),
+            r#"{"name":"p","services":{"web2":null,"web10":{"image":"x","ports":[{"a":2,"b":1}]}}}"#
+        );
+    }
+
+    #[test]
+    fn names_stand_as_go_sorts_them() {
+        let names = [
+            "", "-", "1", "1a", "1b", "1_", "01", "2", "10", "A", "A_B", "A1", "A1B", "A1_", "A2",
+            "A10", "AB", "B", "a", "web-1", "web2", "web10", "webs",
+        ];
+        for pair in names.windows(2) {
+            let [one, other] = [Natural(pair[0].to_owned()), Natural(pair[1].to_owned())];
+            assert!(one < other, "{pair:?}");
+        }
+    }
+
+    /// A sort may panic on an order that contradicts itself.
+    #[test]
+    fn the_order_never_contradicts_itself() {
+        let letters = ["a", "0", "1", "_"];
+        let mut words = vec![String::new()];
+        for length in 0..3 {
+            let longest: Vec<String> = words
+                .iter()
+                .filter(|it| it.len() == length)
+                .cloned()
+                .collect();
+            words.extend(
+                longest
+                    .iter()
+                    .flat_map(|it| letters.map(|letter| format!("{it}{letter}"))),
+            );
+        }
+        let words: Vec<Natural> = words.into_iter().map(Natural).collect();
+        for one in &words {
+            for two in &words {
+                assert_eq!(one.cmp(two), two.cmp(one).reverse(), "{} {}", one.0, two.0);
+                for three in words.iter().filter(|_| one < two) {
+                    assert!(
+                        two >= three || one < three,
+                        "{} {} {}",
+                        one.0,
+                        two.0,
+                        three.0
+                    );
+                }
+            }
+        }
     }
 }

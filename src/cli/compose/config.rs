@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ops::{self, Context, Error, Result};
-use ops::config::What;
-
-use super::not_yet;
+use ops::config::{Format, Images, What};
 
 /// Parse, resolve and render compose file in canonical format
 #[derive(Debug, clap::Args)]
@@ -73,33 +71,24 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(super) fn run(self, context: &Context) -> Result<()> {
-        not_yet(self.lock_image_digests, "--lock-image-digests")?;
-        not_yet(self.models, "--models")?;
-        not_yet(self.resolve_image_digests, "--resolve-image-digests")?;
-        not_yet(self.variables, "--variables")?;
-        let json = match self.format.as_deref() {
-            Some("json") => true,
-            None | Some("yaml" | "") => false,
+        let what = self.what();
+        let format = match self.format.as_deref() {
+            None | Some("") => Format::Unsaid,
+            Some("yaml") => Format::Yaml,
+            Some("json") => Format::Json,
+            Some(other) if what == What::Variables => {
+                return Err(Error::Failed(format!(
+                    "format value {other:?} could not be parsed: parsing failed"
+                )));
+            }
             Some(other) => return Err(Error::Failed(format!("unsupported format {other:?}"))),
-        };
-        let what = match () {
-            () if self.services => What::Services,
-            () if self.volumes => What::Volumes,
-            () if self.networks => What::Networks,
-            () if self.profiles => What::Profiles,
-            () if self.images => What::Images,
-            () if self.environment => What::Environment,
-            () if self.quiet => What::Nothing,
-            () if json => What::Json,
-            () => match self.hash {
-                Some(services) => What::Hashes(services),
-                None => What::Yaml,
-            },
         };
         let options = ops::config::Options {
             services: self.selected,
             what,
+            format,
             output: self.output,
+            quiet: self.quiet,
             no_consistency: self.no_consistency,
             no_env_resolution: self.no_env_resolution,
             no_interpolate: self.no_interpolate,
@@ -107,5 +96,26 @@ impl Args {
             no_path_resolution: self.no_path_resolution,
         };
         ops::config::run(context, &options)
+    }
+
+    /// Of several lists that are asked for, the first is printed, in Compose's order.
+    fn what(&self) -> What {
+        let images = match (self.lock_image_digests, self.resolve_image_digests) {
+            (true, _) => Images::Locked,
+            (false, true) => Images::Pinned,
+            (false, false) => Images::AsWritten,
+        };
+        match self.hash.as_deref().unwrap_or_default() {
+            _ if self.services => What::Services,
+            _ if self.volumes => What::Volumes,
+            _ if self.networks => What::Networks,
+            _ if self.models => What::Models,
+            "" if self.profiles => What::Profiles,
+            "" if self.images => What::Images,
+            "" if self.variables => What::Variables,
+            "" if self.environment => What::Environment,
+            "" => What::Project(images),
+            services => What::Hashes(services.to_owned()),
+        }
     }
 }

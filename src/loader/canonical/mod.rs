@@ -63,15 +63,91 @@ const TRANSFORMS: &[(&str, Transform)] = &[
 pub(super) fn canonical(root: &mut Node, diagnostics: &mut Diagnostics) {
     for (pattern, transform) in TRANSFORMS {
         let steps: Vec<&str> = pattern.split('.').collect();
-        at(root, &steps, Path::ROOT, *transform, diagnostics);
+        at(root, &steps, Path::ROOT, transform, diagnostics);
     }
+}
+
+/// What has a long form before variables are replaced: what Compose takes apart while the file
+/// is still a tree. Commands, `K=V` lists and the like stay as they were written.
+const BEFORE_VARIABLES: &[&str] = &[
+    "services.*.build",
+    "services.*.env_file",
+    "services.*.dns",
+    "services.*.depends_on",
+    "services.*.networks",
+    "services.*.ports",
+    "services.*.volumes",
+    "services.*.devices",
+    "services.*.secrets",
+    "services.*.configs",
+    "networks.*",
+    "volumes.*",
+    "secrets.*",
+    "configs.*",
+];
+
+/// Transforms a document whose variables are left in, as far as can be told without their
+/// values: a short form with a variable in it stays short.
+pub(super) fn around_variables(root: &mut Node) {
+    for (pattern, transform) in TRANSFORMS {
+        if BEFORE_VARIABLES.contains(pattern) {
+            let steps: Vec<&str> = pattern.split('.').collect();
+            at(
+                root,
+                &steps,
+                Path::ROOT,
+                &|node, path, _| unless_unknown(node, path, *transform),
+                &mut Diagnostics::default(),
+            );
+        }
+    }
+}
+
+fn unless_unknown(node: Node, path: Path<'_>, transform: Transform) -> Node {
+    let unknown = |node: &Node| node.as_str().is_some_and(|text| text.contains('$'));
+    let some = node
+        .as_list()
+        .is_some_and(|items| items.iter().any(unknown));
+    let Kind::List(items) = node.kind else {
+        return attempt(node, path, transform);
+    };
+    let span = node.span;
+    // Ports are taken apart all or none: a range is several.
+    if !some || path.last_key() == Some("ports") {
+        let node = Node::list(items, span);
+        return if some {
+            node
+        } else {
+            attempt(node, path, transform)
+        };
+    }
+    let mut list = Vec::new();
+    for item in items {
+        if unknown(&item) {
+            list.push(item);
+            continue;
+        }
+        let alone = attempt(Node::list(vec![item], span), path, transform);
+        match alone.kind {
+            Kind::List(items) => list.extend(items),
+            kind => list.push(Node { kind, span }),
+        }
+    }
+    Node::list(list, span)
+}
+
+/// The long form, or what was there when there is none.
+fn attempt(node: Node, path: Path<'_>, transform: Transform) -> Node {
+    let mut told = Diagnostics::default();
+    let long = transform(node.clone(), path, &mut told);
+    if told.has_errors() { node } else { long }
 }
 
 fn at(
     node: &mut Node,
     steps: &[&str],
     path: Path<'_>,
-    transform: Transform,
+    transform: &dyn Fn(Node, Path<'_>, &mut Diagnostics) -> Node,
     diagnostics: &mut Diagnostics,
 ) {
     let Some((step, rest)) = steps.split_first() else {
