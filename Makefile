@@ -31,9 +31,9 @@ kernel: ## The runtime on the real kernel, each test in its own world (root)
 e2e: ## The built binary as a user has it (root)
 	cargo test --test e2e
 
-bench: build ## How fast ketch is, against the kernel's floor (root)
+bench: build ## How fast ketch is, against the kernel's floor (root); ONLY=config: a part of it
 	tests/packages.sh test
-	cargo run --release --package ketch-bench -- $(KETCH) $(CARGO_TARGET_DIR)/bench.json
+	cargo run --release --package ketch-bench -- $(KETCH) $(CARGO_TARGET_DIR)/bench.json $(ONLY)
 
 demo: build ## Bring the guestbook up, sign it, take it down and up again (root)
 	tests/packages.sh demo

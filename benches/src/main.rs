@@ -12,13 +12,14 @@
     reason = "a program that talks to whoever runs it"
 )]
 
+mod config;
 mod floor;
 mod report;
 mod scenarios;
 mod world;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What can go wrong is told, and that is all.
@@ -34,17 +35,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// `ketch-bench KETCH JSON`: the binary to measure, and where the figures go.
+/// `ketch-bench KETCH JSON [ONLY]`: the binary to measure, where the figures go, and the one
+/// scenario to run; the figures of the others stay as they are.
 fn run() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(ketch), Some(json)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: ketch-bench KETCH RESULT.json".into());
+        return Err("usage: ketch-bench KETCH RESULT.json [SCENARIO]".into());
     };
+    let only = arguments.next();
     let world = world::World::new(&ketch)?;
-    let report = scenarios::run(&world)?;
+    let report = scenarios::run(&world, only.as_deref().and_then(Path::to_str))?;
     drop(world);
     print!("{}", report.table());
-    std::fs::write(&json, report.json())?;
+    let earlier = match only {
+        Some(_) => std::fs::read_to_string(&json).unwrap_or_default(),
+        None => String::new(),
+    };
+    std::fs::write(&json, report.json(&earlier))?;
     println!("\n{}", json.display());
     Ok(())
 }

@@ -103,8 +103,9 @@ impl Report {
         text
     }
 
-    /// An object from name to `{value, unit, floor, ratio, goal}`.
-    pub fn json(&self) -> String {
+    /// An object from name to `{value, unit, floor, ratio, goal}`; figures that were not measured
+    /// this time are kept from an earlier one.
+    pub fn json(&self, earlier: &str) -> String {
         let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
         let figures = self.figures.iter().map(|figure| {
             let value = json!({
@@ -116,8 +117,9 @@ impl Report {
             });
             (figure.name.clone(), value)
         });
-        let object = Value::Object(figures.collect::<Map<_, _>>());
-        format!("{object:#}\n")
+        let mut all: Map<String, Value> = serde_json::from_str(earlier).unwrap_or_default();
+        all.extend(figures);
+        format!("{:#}\n", Value::Object(all))
     }
 }
 
@@ -148,10 +150,12 @@ mod tests {
     fn json_has_a_null_where_there_is_no_floor() {
         let mut report = Report::default();
         report.add("one", "MiB", &[0.25], &[], None);
-        let value: Value = report.json().parse().unwrap_or_default();
+        let earlier = r#"{"one": {"value": 3}, "two": {"value": 2}}"#;
+        let value: Value = report.json(earlier).parse().unwrap_or_default();
         assert_eq!(
             value["one"],
             json!({"value": 0.25, "unit": "MiB", "floor": null, "ratio": null, "goal": null})
         );
+        assert_eq!(value["two"], json!({"value": 2}));
     }
 }

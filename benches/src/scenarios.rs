@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::Result;
+use crate::config;
 use crate::floor::{self, Floor};
 use crate::report::{Goal, Report};
 use crate::world::{self, World};
@@ -15,16 +16,38 @@ const CHAIN: usize = 5;
 /// Runs of each scenario with few containers; with many it is three.
 const RUNS: usize = 5;
 
-/// All scenarios, one after the other.
-pub fn run(world: &World) -> Result<Report> {
+/// What is measured in one go.
+type Scenario = fn(&World, &mut Report) -> Result<()>;
+
+const SCENARIOS: [(&str, Scenario); 3] = [
+    ("config", config::run),
+    ("services", all_services),
+    ("chain", chain),
+];
+
+/// All scenarios, or the one of this name.
+pub fn run(world: &World, only: Option<&str>) -> Result<Report> {
     let mut report = Report::default();
-    for count in [1, 10, 50] {
-        eprintln!("bench: {count} services");
-        services(world, count, &mut report)?;
+    let asked = |name: &str| only.is_none_or(|only| only == name);
+    if !SCENARIOS.iter().any(|(name, _)| asked(name)) {
+        let names = SCENARIOS.map(|(name, _)| name).join(", ");
+        return Err(format!("no such scenario; there are {names}").into());
     }
-    eprintln!("bench: a chain of {CHAIN}");
-    chain(world, &mut report)?;
+    for (name, scenario) in SCENARIOS {
+        if asked(name) {
+            eprintln!("bench: {name}");
+            scenario(world, &mut report)?;
+        }
+    }
     Ok(report)
+}
+
+fn all_services(world: &World, report: &mut Report) -> Result<()> {
+    world.furnish()?;
+    for count in [1, 10, 50] {
+        services(world, count, report)?;
+    }
+    Ok(())
 }
 
 /// What is measured of a number of services, in milliseconds and MiB.
@@ -103,6 +126,7 @@ fn services(world: &World, count: usize, report: &mut Report) -> Result<()> {
 
 /// A chain in which each service waits for the one before to be healthy.
 fn chain(world: &World, report: &mut Report) -> Result<()> {
+    world.furnish()?;
     let project = world.project("chain", &healthy_chain())?;
     let shared = project.join("shared");
     let floor = Floor::new(world)?;

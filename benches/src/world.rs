@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ketch_runtime::sys::namespace;
+use ketch_runtime::sys::process::{self, Exit};
 
 use crate::Result;
 
@@ -22,17 +23,23 @@ pub struct World {
 }
 
 impl World {
-    /// Leaves the host's network for a new one, and imports the image `busybox`.
+    /// A directory, and nothing in it yet.
     pub fn new(ketch: &Path) -> Result<Self> {
-        let world = Self {
+        Ok(Self {
             ketch: ketch.canonicalize()?,
             directory: tempfile::tempdir()?,
-        };
+        })
+    }
+
+    /// Leaves the host's network for a new one, and imports the image `busybox`; once.
+    pub fn furnish(&self) -> Result<()> {
+        if self.image_root().exists() {
+            return Ok(());
+        }
         // It ends with the last process in it: nothing to clean up.
         namespace::unshare(namespace::NEWNET)
-            .map_err(|error| format!("{error}; the bench needs root"))?;
-        world.make_image()?;
-        Ok(world)
+            .map_err(|error| format!("{error}; the bench of containers needs root"))?;
+        self.make_image()
     }
 
     fn make_image(&self) -> Result<()> {
@@ -90,17 +97,8 @@ impl World {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
-        let mut command = Command::new(&self.ketch);
-        command
-            .args(arguments)
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .env("KETCH_ROOT", self.path("data"))
-            .env("KETCH_RUN", self.path("run"))
-            .env_remove("COMPOSE_FILE")
-            .env_remove("COMPOSE_PROJECT_NAME");
+        let mut command = self.command(directory);
+        command.args(arguments);
         let begun = Instant::now();
         let output = command.output()?;
         let took = begun.elapsed();
@@ -109,6 +107,34 @@ impl World {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         Err(format!("{command:?}: {}\n{said}", output.status).into())
+    }
+
+    fn command(&self, directory: &Path) -> Command {
+        let mut command = Command::new(&self.ketch);
+        command
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .env("KETCH_ROOT", self.path("data"))
+            .env("KETCH_RUN", self.path("run"))
+            .env_remove("COMPOSE_FILE")
+            .env_remove("COMPOSE_PROJECT_NAME");
+        command
+    }
+
+    /// Runs ketch to its end; how long it took, and its memory at the peak, in MiB.
+    pub fn ketch_measured(&self, directory: &Path, arguments: &[&str]) -> Result<(Duration, f64)> {
+        let mut command = self.command(directory);
+        command.args(arguments).stderr(Stdio::inherit());
+        let begun = Instant::now();
+        let child = command.spawn()?;
+        let (exit, peak_kib) = process::wait_with_peak(child.id())?;
+        let took = begun.elapsed();
+        if exit != Exit::Code(0) {
+            return Err(format!("{command:?}: {exit:?}").into());
+        }
+        Ok((took, peak_kib as f64 / 1024.0))
     }
 
     /// This world's monitors.

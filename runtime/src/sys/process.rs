@@ -204,6 +204,25 @@ pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit> {
     }
 }
 
+/// Waits for a child and reaps it; with the most memory that it ever held, in KiB.
+pub fn wait_with_peak(pid: u32) -> Result<(Exit, u64)> {
+    let id = libc::pid_t::try_from(pid).unwrap_or(-1);
+    let mut status = 0;
+    // SAFETY: plain data; zero is a use of nothing.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: the kernel fills `status` and `usage`, alive during the call.
+        let returned = unsafe { libc::wait4(id, &raw mut status, 0, &raw mut usage) };
+        match check(i64::from(returned), || format!("wait4({id})")) {
+            Ok(_) => break,
+            Err(error) if error.is(libc::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let peak_kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    Ok((Exit::from_wait_status(status), peak_kib))
+}
+
 /// Reaps any child that has ended; never blocks. `None`: none has, or there are none.
 pub fn reap_any() -> Result<Option<(u32, Exit)>> {
     match wait_on(libc::P_ALL, 0, libc::WNOHANG) {
