@@ -81,9 +81,12 @@ pub(super) fn merged(
                     root = include::merge_in(root, included, &mut session.diagnostics);
                 }
             }
-            let root = extended(session, &path, root, &document.tags, place);
+            let mut root = extended(session, &path, root, &document.tags, place);
             model = Some(match model {
-                None => merge::enforce_unique(root, &mut session.diagnostics),
+                None => {
+                    merge::enforce_unique(&mut root, &mut session.diagnostics);
+                    root
+                }
                 Some(mut earlier) => {
                     tags::apply(&document.tags, &mut earlier);
                     merge::merge(earlier, root, &mut session.diagnostics)

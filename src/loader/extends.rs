@@ -27,16 +27,6 @@ pub type Load<'a> = dyn FnMut(&str, &BaseFile, Span, &mut Diagnostics) -> Option
 
 /// Replaces each service that extends another by what comes out. `document` is the main file.
 pub fn resolve(document: BaseFile, load: &mut Load<'_>, diagnostics: &mut Diagnostics) -> BaseFile {
-    let names: Vec<String> = services(&document.root)
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.key.clone())
-        .collect();
-    let extending = |name: &String| extends(&document.root, name).is_some();
-    let names: Vec<String> = names.into_iter().filter(extending).collect();
-    if names.is_empty() {
-        return document;
-    }
     let main = Rc::new(document);
     let mut resolver = Resolver {
         load,
@@ -44,22 +34,28 @@ pub fn resolve(document: BaseFile, load: &mut Load<'_>, diagnostics: &mut Diagno
         done: BTreeMap::new(),
         files: BTreeMap::new(),
     };
-    let mut root = main.root.clone();
-    for name in names {
-        let service = resolver.service(&main, &name, &mut Vec::new());
-        let place = root
-            .as_map_mut()
-            .and_then(|map| map.get_mut("services"))
-            .and_then(Node::as_map_mut);
-        if let (Some(service), Some(place)) = (service, place.and_then(|map| map.get_mut(&name))) {
-            *place = service;
+    let names = services(&main.root).into_iter().flatten();
+    let extending = names.filter(|entry| extends(&main.root, &entry.key).is_some());
+    let resolved: Vec<(String, Rc<Node>)> = extending
+        .filter_map(|entry| {
+            let service = resolver.service(&main, &entry.key, &mut Vec::new())?;
+            Some((entry.key.clone(), service))
+        })
+        .collect();
+    drop(resolver);
+    // Nobody else holds them any more: nothing is copied here.
+    let mut document = Rc::unwrap_or_clone(main);
+    let mut place = document
+        .root
+        .as_map_mut()
+        .and_then(|map| map.get_mut("services"))
+        .and_then(Node::as_map_mut);
+    for (name, service) in resolved {
+        if let Some(place) = place.as_mut().and_then(|map| map.get_mut(&name)) {
+            *place = Rc::unwrap_or_clone(service);
         }
     }
-    BaseFile {
-        name: main.name.clone(),
-        root,
-        tags: main.tags.clone(),
-    }
+    document
 }
 
 /// A step of a chain of `extends`, for the picture of a circle.
@@ -73,18 +69,23 @@ struct Resolver<'a, 'b> {
     load: &'a mut Load<'b>,
     diagnostics: &'a mut Diagnostics,
     /// Finished services, by file and name; `None` when an error was told.
-    done: BTreeMap<(String, String), Option<Node>>,
+    done: BTreeMap<(String, String), Option<Rc<Node>>>,
     /// By the name that was asked for and the file that asked.
     files: BTreeMap<(String, String), Option<Rc<BaseFile>>>,
 }
 
 impl Resolver<'_, '_> {
-    fn service(&mut self, file: &Rc<BaseFile>, name: &str, chain: &mut Vec<Link>) -> Option<Node> {
+    fn service(
+        &mut self,
+        file: &Rc<BaseFile>,
+        name: &str,
+        chain: &mut Vec<Link>,
+    ) -> Option<Rc<Node>> {
         let key = (file.name.clone(), name.to_owned());
         if let Some(done) = self.done.get(&key) {
             return done.clone();
         }
-        let service = self.extended(file, name, chain);
+        let service = self.extended(file, name, chain).map(Rc::new);
         self.done.insert(key, service.clone());
         service
     }
@@ -118,7 +119,7 @@ impl Resolver<'_, '_> {
         });
         let base = self.service(&base_file, &target.service, chain);
         chain.pop();
-        let mut base = base?;
+        let mut base = Rc::unwrap_or_clone(base?);
         tags::apply_below(&file.tags, &["services", name], &mut base);
         if let Some(map) = local.as_map_mut() {
             map.remove("extends");

@@ -4,6 +4,8 @@
 //! The trees are canonical (long forms), but the forms that can be told apart without
 //! knowing more (a string for a list, `K=V` for a mapping) are lifted here too.
 
+use std::collections::HashMap;
+
 use crate::diag::{Diagnostic, Diagnostics, Span};
 use crate::yaml::{Kind, Map, Node, Path};
 
@@ -16,7 +18,9 @@ pub fn merge(left: Node, right: Node, diagnostics: &mut Diagnostics) -> Node {
 pub fn merge_at(path: Path<'_>, left: Node, right: Node, diagnostics: &mut Diagnostics) -> Node {
     let rule = rule(path);
     if left.is_null() {
-        return enforce_at(path, right, diagnostics);
+        let mut right = right;
+        enforce_at(path, &mut right, diagnostics);
+        return right;
     }
     if right.is_null() {
         return left;
@@ -39,29 +43,25 @@ pub fn merge_at(path: Path<'_>, left: Node, right: Node, diagnostics: &mut Diagn
 }
 
 /// Applies the rules that hold within one document: unique keys of lists.
-pub fn enforce_unique(node: Node, diagnostics: &mut Diagnostics) -> Node {
-    enforce_at(Path::ROOT, node, diagnostics)
+pub fn enforce_unique(node: &mut Node, diagnostics: &mut Diagnostics) {
+    enforce_at(Path::ROOT, node, diagnostics);
 }
 
-fn enforce_at(path: Path<'_>, node: Node, diagnostics: &mut Diagnostics) -> Node {
-    let span = node.span;
-    match (rule(path), node.kind) {
-        (Rule::Appended(key), Kind::List(items)) => Node::list(unique(items, key), span),
-        (Rule::Distinct, kind) => {
-            let node = Node { kind, span };
-            refuse_repeated(path, &node, diagnostics);
-            node
+fn enforce_at(path: Path<'_>, node: &mut Node, diagnostics: &mut Diagnostics) {
+    let rule = rule(path);
+    match (rule, &mut node.kind) {
+        (Rule::Appended(key), Kind::List(items)) => {
+            *items = unique(std::mem::take(items), key);
         }
-        (_, Kind::Map(map)) => {
-            let entries = map.into_iter().map(|mut entry| {
-                let below = path.key(&entry.key);
-                entry.value = enforce_at(below, entry.value, diagnostics);
-                entry
-            });
-            let map: Map = entries.collect();
-            Node::map(map, span)
+        (Rule::Distinct, _) => refuse_repeated(path, node, diagnostics),
+        (_, Kind::Map(map)) if path.depth() < DEEPEST_RULE => {
+            for entry in map.iter_mut() {
+                if !entry.key.starts_with("x-") {
+                    enforce_at(path.key(&entry.key), &mut entry.value, diagnostics);
+                }
+            }
         }
-        (_, kind) => Node { kind, span },
+        _ => {}
     }
 }
 
@@ -86,71 +86,57 @@ enum Rule {
     Logging,
 }
 
-/// By path; the first that matches holds.
-const RULES: &[(&str, Rule)] = &[
-    ("services.*.command", Rule::Replace),
-    ("services.*.entrypoint", Rule::Replace),
-    ("services.*.healthcheck.test", Rule::Replace),
-    ("services.*.ulimits.*", Rule::Replace),
-    ("services.*.build.ulimits.*", Rule::Replace),
-    ("services.*.environment", Rule::Pairs),
-    ("services.*.labels", Rule::Pairs),
-    ("services.*.annotations", Rule::Pairs),
-    ("services.*.sysctls", Rule::Pairs),
-    ("services.*.build.args", Rule::Pairs),
-    ("services.*.build.labels", Rule::Pairs),
-    ("services.*.build.additional_contexts", Rule::Pairs),
-    ("services.*.deploy.labels", Rule::Pairs),
-    ("networks.*.labels", Rule::Pairs),
-    ("volumes.*.labels", Rule::Pairs),
-    ("secrets.*.labels", Rule::Pairs),
-    ("configs.*.labels", Rule::Pairs),
-    ("services.*.dns", Rule::Appended(whole)),
-    ("services.*.dns_search", Rule::Appended(whole)),
-    ("services.*.dns_opt", Rule::Appended(whole)),
-    ("services.*.tmpfs", Rule::Appended(up_to_equals)),
-    ("services.*.env_file", Rule::Appended(path_key)),
-    ("services.*.label_file", Rule::Appended(path_key)),
-    ("services.*.cap_add", Rule::Appended(whole)),
-    ("services.*.cap_drop", Rule::Appended(whole)),
-    ("services.*.profiles", Rule::Appended(whole)),
-    ("services.*.links", Rule::Appended(whole)),
-    ("services.*.expose", Rule::Appended(whole)),
-    ("services.*.extra_hosts", Rule::Appended(whole)),
-    ("services.*.build.extra_hosts", Rule::Appended(whole)),
-    ("services.*.build.tags", Rule::Appended(whole)),
-    ("services.*.networks.*.aliases", Rule::Appended(whole)),
-    (
-        "services.*.networks.*.link_local_ips",
-        Rule::Appended(whole),
-    ),
-    ("services.*.ports", Rule::Appended(port)),
-    ("services.*.volumes", Rule::Appended(target)),
-    ("services.*.devices", Rule::Appended(target)),
-    ("services.*.secrets", Rule::Appended(secret)),
-    ("services.*.configs", Rule::Appended(config)),
-    ("networks.*.ipam.config", Rule::Appended(subnet)),
-    ("services.*.volumes_from", Rule::Distinct),
-    ("services.*.security_opt", Rule::Distinct),
-    ("services.*.group_add", Rule::Distinct),
-    ("services.*.external_links", Rule::Distinct),
-    ("services.*.device_cgroup_rules", Rule::Distinct),
-    ("services.*.depends_on", Rule::Names(started)),
-    ("services.*.networks", Rule::Names(Node::null)),
-    ("services.*.models", Rule::Names(Node::null)),
-    ("services.*.build", Rule::Lifted("context")),
-    ("services.*.logging", Rule::Logging),
-];
+/// How many steps below the top the lowest rules hold.
+const DEEPEST_RULE: usize = 5;
 
+/// What holds at a place.
 fn rule(path: Path<'_>) -> Rule {
-    // Most places have none, and lie at other depths than these.
-    if !(3..=5).contains(&path.depth()) {
-        return Rule::General;
+    let mut room = [""; DEEPEST_RULE];
+    match path.keys(&mut room) {
+        Some(["services", _, attribute]) => rule_of_service(attribute),
+        Some(["services", _, "build", attribute]) => match *attribute {
+            "args" | "labels" | "additional_contexts" => Rule::Pairs,
+            "extra_hosts" | "tags" => Rule::Appended(whole),
+            _ => Rule::General,
+        },
+        Some(
+            ["services", _, "healthcheck", "test"]
+            | ["services", _, "ulimits", _]
+            | ["services", _, "build", "ulimits", _],
+        ) => Rule::Replace,
+        Some(["services", _, "networks", _, "aliases" | "link_local_ips"]) => Rule::Appended(whole),
+        Some(
+            ["services", _, "deploy", "labels"]
+            | ["networks" | "volumes" | "secrets" | "configs", _, "labels"],
+        ) => Rule::Pairs,
+        Some(["networks", _, "ipam", "config"]) => Rule::Appended(subnet),
+        _ => Rule::General,
     }
-    RULES
-        .iter()
-        .find(|(pattern, _)| path.matches(pattern))
-        .map_or(Rule::General, |(_, rule)| *rule)
+}
+
+fn rule_of_service(attribute: &str) -> Rule {
+    match attribute {
+        "command" | "entrypoint" => Rule::Replace,
+        "environment" | "labels" | "annotations" | "sysctls" => Rule::Pairs,
+        "dns" | "dns_search" | "dns_opt" | "cap_add" | "cap_drop" | "profiles" | "links"
+        | "expose" | "extra_hosts" => Rule::Appended(whole),
+        "tmpfs" => Rule::Appended(up_to_equals),
+        "env_file" | "label_file" => Rule::Appended(path_key),
+        "ports" => Rule::Appended(port),
+        "volumes" | "devices" => Rule::Appended(target),
+        "secrets" => Rule::Appended(secret),
+        "configs" => Rule::Appended(config),
+        "volumes_from"
+        | "security_opt"
+        | "group_add"
+        | "external_links"
+        | "device_cgroup_rules" => Rule::Distinct,
+        "depends_on" => Rule::Names(started),
+        "networks" | "models" => Rule::Names(Node::null),
+        "build" => Rule::Lifted("context"),
+        "logging" => Rule::Logging,
+        _ => Rule::General,
+    }
 }
 
 // The rules.
@@ -198,7 +184,8 @@ fn merge_maps(
 ) -> Map {
     for entry in right {
         let Some(earlier) = left.get_mut(&entry.key) else {
-            let value = enforce_at(path.key(&entry.key), entry.value, diagnostics);
+            let mut value = entry.value;
+            enforce_at(path.key(&entry.key), &mut value, diagnostics);
             left.insert(entry.key, entry.key_span, value);
             continue;
         };
@@ -320,6 +307,9 @@ fn listed(node: Node) -> Node {
 }
 
 fn unique(items: Vec<Node>, key: fn(&Node) -> String) -> Vec<Node> {
+    if items.len() < 2 {
+        return items;
+    }
     let mut kept: indexmap::IndexMap<String, Node> = indexmap::IndexMap::with_capacity(items.len());
     for item in items {
         kept.insert(key(&item), item);
@@ -335,11 +325,10 @@ fn distinct(path: Path<'_>, left: Node, right: Node, diagnostics: &mut Diagnosti
 
 fn refuse_repeated(path: Path<'_>, node: &Node, diagnostics: &mut Diagnostics) {
     let Some(items) = node.as_list() else { return };
+    let mut seen: HashMap<String, usize> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
-        if let Some(first) = items[..at]
-            .iter()
-            .position(|earlier| whole(earlier) == whole(item))
-        {
+        let first = *seen.entry(whole(item)).or_insert(at);
+        if first != at {
             let message = format!("{path}: items at {first} and {at} are equal");
             diagnostics.push(
                 Diagnostic::error(item.span, message).label(items[first].span, "the same item"),

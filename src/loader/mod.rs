@@ -201,7 +201,7 @@ fn run(session: &mut Session<'_>) -> Option<Project> {
         true => &mut untold,
         false => &mut session.diagnostics,
     };
-    let mut project = decode::project(&root, around, told);
+    let mut project = decode::project(root, around, told);
     let active = profiles::active(session, &project);
     profiles::apply(&mut project, active);
     if !options.no_consistency {

@@ -61,8 +61,12 @@ pub enum Resolved {
 #[derive(Debug, Clone, Default)]
 pub struct Map {
     entries: Vec<Entry>,
-    /// Where each key stands, once there are many; empty before that.
-    index: HashMap<String, usize>,
+    /// Where each key stands, once there are many.
+    #[expect(
+        clippy::box_collection,
+        reason = "most maps have none, and every value is as large as this"
+    )]
+    index: Option<Box<HashMap<String, usize>>>,
 }
 
 impl PartialEq for Map {
@@ -249,57 +253,64 @@ impl Map {
 
     /// Sets a key, in its old place or at the end.
     pub fn insert(&mut self, key: impl Into<String>, key_span: Span, value: Node) {
-        let key = key.into();
-        let position = self.position(&key);
         let entry = Entry {
-            key,
+            key: key.into(),
             key_span,
             value,
         };
-        if let Some(position) = position {
-            self.entries[position] = entry;
-            return;
+        match self.position(&entry.key) {
+            Some(position) => self.entries[position] = entry,
+            None => self.push(entry),
         }
-        if !self.index.is_empty() {
-            self.index.insert(entry.key.clone(), self.entries.len());
+    }
+
+    /// Adds a pair at the end whose key is known to be new.
+    fn push(&mut self, entry: Entry) {
+        if let Some(index) = &mut self.index {
+            index.insert(entry.key.clone(), self.entries.len());
         }
         self.entries.push(entry);
-        if self.entries.len() > INDEXED_FROM && self.index.is_empty() {
+        if self.entries.len() > INDEXED_FROM && self.index.is_none() {
             self.rebuild_index();
         }
     }
 
-    /// Takes a key out.
+    /// Takes a key out. For many at once there is [`Self::retain`].
     pub fn remove(&mut self, key: &str) -> Option<Entry> {
         let position = self.position(key)?;
         let entry = self.entries.remove(position);
-        if !self.index.is_empty() {
+        self.rebuild_index();
+        Some(entry)
+    }
+
+    /// Keeps the pairs that `keep` says yes to; it may change their values.
+    pub fn retain(&mut self, keep: impl FnMut(&mut Entry) -> bool) {
+        let before = self.entries.len();
+        self.entries.retain_mut(keep);
+        if self.entries.len() < before {
             self.rebuild_index();
         }
-        Some(entry)
     }
 
     /// Puts the pairs in another order, for output.
     pub fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&Entry) -> K) {
         self.entries.sort_by_cached_key(key);
-        if !self.index.is_empty() {
-            self.rebuild_index();
-        }
+        self.rebuild_index();
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        if self.index.is_empty() {
-            self.entries.iter().position(|entry| entry.key == key)
-        } else {
-            self.index.get(key).copied()
+        match &self.index {
+            Some(index) => index.get(key).copied(),
+            None => self.entries.iter().position(|entry| entry.key == key),
         }
     }
 
     fn rebuild_index(&mut self) {
         let positions = self.entries.iter().enumerate();
-        self.index = positions
-            .map(|(position, entry)| (entry.key.clone(), position))
-            .collect();
+        self.index = (positions.len() > INDEXED_FROM).then(|| {
+            let index = positions.map(|(position, entry)| (entry.key.clone(), position));
+            Box::new(index.collect())
+        });
     }
 
     /// In the order of the file.
@@ -374,5 +385,9 @@ mod tests {
             Some("k50")
         );
         assert!(!map.contains("k100"));
+        map.retain(|entry| entry.key.len() == 2);
+        assert_eq!(map.len(), 10);
+        assert_eq!(map.get("k9").and_then(Node::as_str), Some("9"));
+        assert!(!map.contains("k99"));
     }
 }

@@ -5,10 +5,12 @@
 //! the flow depth, and aliases multiply.
 
 use std::collections::HashMap;
+use std::io::BufReader;
 
 use libyaml_safer::{Encoding, Error, Event, EventData, Mark, Parser, ScalarStyle};
 
-use super::{Kind, Map, Node, Resolved, Scalar, scalar};
+use super::scalar::{self, Plain};
+use super::{Kind, Map, Node, Resolved, Scalar};
 use crate::diag::{Diagnostic, Diagnostics, FileId, Span};
 
 /// Collections open at once. Real files stay under 20; at 5,000 the scanner needs seconds.
@@ -19,6 +21,8 @@ const MOST_ALIASED: usize = 1_000_000;
 const MOST_REPEATED: usize = 100;
 /// Bytes of one file.
 const MOST_BYTES: usize = 64 << 20;
+/// Bytes handed to the library at a time.
+const PIECE: usize = 16 << 10;
 /// Errors told of one file; the rest would be noise.
 const MOST_ERRORS: usize = 50;
 
@@ -60,11 +64,11 @@ pub fn parse(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Vec<Doc
     }
     // The library would take other first bytes of U+F000 and up for a broken mark.
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut bytes = body.as_bytes();
-    let input = &mut bytes;
+    // In small pieces: the library decodes all that it is given at once, at four bytes a letter.
+    let input = BufReader::with_capacity(PIECE, body.as_bytes());
     let mut parser = Parser::new();
     parser.set_encoding(Encoding::Utf8);
-    parser.set_input_string(input);
+    parser.set_input(input);
     let mut builder = Builder {
         parser,
         text,
@@ -90,7 +94,7 @@ struct Stop;
 type Step<T> = Result<T, Stop>;
 
 struct Builder<'input, 'text> {
-    parser: Parser<&'input mut &'text [u8]>,
+    parser: Parser<BufReader<&'text [u8]>>,
     text: &'text str,
     /// Where the library's offset 0 is: behind the byte order mark.
     base: usize,
@@ -100,10 +104,16 @@ struct Builder<'input, 'text> {
     anchors: HashMap<String, Anchored>,
     /// The anchors of the collections that are open, by depth; empty when without.
     open: Vec<String>,
-    /// The keys down to the present value, for messages.
-    path: Vec<String>,
+    /// The way down to the present value, for messages.
+    path: Vec<Below>,
     own: usize,
     aliased: usize,
+}
+
+/// A step of the way down.
+enum Below {
+    Key(String),
+    Item(usize),
 }
 
 /// A finished value.
@@ -281,7 +291,7 @@ impl Builder<'_, '_> {
                 end = self.closing(&event, end);
                 break;
             }
-            self.path.push(format!("[{}]", items.len()));
+            self.path.push(Below::Item(items.len()));
             let item = self.value(event)?;
             self.path.pop();
             built.size += item.size;
@@ -308,17 +318,24 @@ impl Builder<'_, '_> {
                 break;
             }
             let key = self.value(event)?;
-            let name = self.key(&key)?;
-            self.path.push(name.clone().unwrap_or_default());
+            let (key_span, key_size, merges) = (key.node.span, key.size, key.merges);
+            end = key.node.span_if_in(end);
+            let name = self.key(key)?;
+            let named = name.is_some();
+            // Kept on the way while its value is read, and taken back.
+            self.path.push(Below::Key(name.unwrap_or_default()));
             let event = self.next()?;
             let value = self.value(event)?;
-            self.path.pop();
-            built.size += key.size + value.size;
+            let Some(Below::Key(name)) = self.path.pop() else {
+                return Err(Stop);
+            };
+            built.size += key_size + value.size;
             built.height = built.height.max(value.height + 1);
-            end = value.node.span_if_in(key.node.span_if_in(end));
-            let Some(name) = name else { continue };
-            let key_span = key.node.span;
-            if key.merges {
+            end = value.node.span_if_in(end);
+            if !named {
+                continue;
+            }
+            if merges {
                 self.merge_key(key_span, value, &mut merged)?;
                 continue;
             }
@@ -355,28 +372,29 @@ impl Builder<'_, '_> {
     }
 
     /// A key's text; `None` when it can't be one, which has been told.
-    fn key(&mut self, key: &Built) -> Step<Option<String>> {
-        if let Kind::Scalar(Scalar {
-            text,
-            resolved: Resolved::String,
-        }) = &key.node.kind
-        {
-            return Ok(Some(text.clone()));
-        }
+    fn key(&mut self, key: Built) -> Step<Option<String>> {
+        let span = key.node.span;
+        let kind = match key.node.kind {
+            Kind::Scalar(Scalar {
+                text,
+                resolved: Resolved::String,
+            }) => return Ok(Some(text)),
+            kind => kind,
+        };
         let path = self.path_in_words();
         let place = if path.is_empty() {
             "at top level".to_owned()
         } else {
             format!("in {path}")
         };
-        let shown = match &key.node.kind {
-            Kind::Scalar(scalar) => scalar.text.clone(),
-            Kind::Null => "null".to_owned(),
-            Kind::List(_) | Kind::Map(_) => key.node.describe().to_owned(),
+        let (shown, quotable) = match kind {
+            Kind::Scalar(scalar) => (scalar.text, true),
+            Kind::Null => ("null".to_owned(), false),
+            Kind::List(_) => ("a list".to_owned(), false),
+            Kind::Map(_) => ("a mapping".to_owned(), false),
         };
-        let mut diagnostic =
-            Diagnostic::error(key.node.span, format!("non-string key {place}: {shown}"));
-        if key.node.as_str().is_some() {
+        let mut diagnostic = Diagnostic::error(span, format!("non-string key {place}: {shown}"));
+        if quotable {
             diagnostic = diagnostic.hint(format!("quote it: \"{shown}\""));
         }
         self.error(diagnostic)?;
@@ -446,8 +464,8 @@ impl Builder<'_, '_> {
         let core = tag.and_then(|tag| tag.strip_prefix("tag:yaml.org,2002:"));
         built.merges = (plain && tag.is_none() && value == "<<") || core == Some("merge");
         built.node = match (tag, core) {
-            (None, _) if plain => resolved(&value, span),
-            _ if built.tag.is_some() && plain => resolved(&value, span),
+            (None, _) if plain => resolved(value, span),
+            _ if built.tag.is_some() && plain => resolved(value, span),
             (_, Some("str")) => string(value),
             (_, Some("binary")) => {
                 match base64(&value).and_then(|bytes| String::from_utf8(bytes).ok()) {
@@ -456,7 +474,7 @@ impl Builder<'_, '_> {
                 }
             }
             (_, Some(core @ ("int" | "float" | "bool" | "null" | "timestamp"))) => {
-                let node = resolved(&value, span);
+                let node = resolved(value.clone(), span);
                 let fits = match &node.kind {
                     Kind::Null => core == "null",
                     Kind::Scalar(scalar) => match scalar.resolved {
@@ -523,7 +541,15 @@ impl Builder<'_, '_> {
     }
 
     fn path_in_words(&self) -> String {
-        self.path.join(".").replace(".[", "[")
+        let mut words = String::new();
+        for step in &self.path {
+            match step {
+                Below::Item(index) => words.push_str(&format!("[{index}]")),
+                Below::Key(key) if words.is_empty() => words.push_str(key),
+                Below::Key(key) => words.push_str(&format!(".{key}")),
+            }
+        }
+        words
     }
 
     fn error(&mut self, diagnostic: Diagnostic) -> Step<()> {
@@ -625,10 +651,11 @@ fn compose_tag(tag: Option<&str>) -> Option<Tag> {
     }
 }
 
-fn resolved(value: &str, span: Span) -> Node {
-    match scalar::resolve_plain(value) {
-        None => Node::null(span),
-        Some((resolved, text)) => Node {
+fn resolved(value: String, span: Span) -> Node {
+    match scalar::resolve_plain(&value) {
+        Plain::Null => Node::null(span),
+        Plain::String => Node::string(value, span),
+        Plain::Typed(resolved, text) => Node {
             kind: Kind::Scalar(Scalar { text, resolved }),
             span,
         },

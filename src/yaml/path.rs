@@ -7,6 +7,7 @@ use std::fmt;
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
     step: Step<'a>,
+    depth: usize,
 }
 
 /// The last step of a path.
@@ -22,6 +23,7 @@ impl<'a> Path<'a> {
     pub const ROOT: Path<'static> = Path {
         parent: None,
         step: Step::Root,
+        depth: 0,
     };
 
     /// The value of a key of this mapping.
@@ -32,6 +34,7 @@ impl<'a> Path<'a> {
         Path {
             parent: Some(self),
             step: Step::Key(key),
+            depth: self.depth + 1,
         }
     }
 
@@ -43,6 +46,7 @@ impl<'a> Path<'a> {
         Path {
             parent: Some(self),
             step: Step::Index(index),
+            depth: self.depth + 1,
         }
     }
 
@@ -84,13 +88,25 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// The keys from the top to here, written into `room`. `None` when they don't fit, or when
+    /// one of the steps is an item of a list.
+    pub fn keys<'r>(&self, room: &'r mut [&'a str]) -> Option<&'r [&'a str]> {
+        let keys = room.get_mut(..self.depth)?;
+        let mut here = self;
+        for place in keys.iter_mut().rev() {
+            *place = here.last_key()?;
+            here = here.parent?;
+        }
+        Some(keys)
+    }
+
     /// How many steps below the top.
     pub fn depth(&self) -> usize {
-        self.steps().len()
+        self.depth
     }
 
     fn steps(&self) -> Vec<Step<'_>> {
-        let mut steps = Vec::new();
+        let mut steps = Vec::with_capacity(self.depth);
         let mut here = Some(self);
         while let Some(path) = here {
             if path.step != Step::Root {
@@ -145,5 +161,12 @@ mod tests {
         for (pattern, expected) in rows {
             assert_eq!(target.matches(pattern), expected, "{pattern}");
         }
+        assert_eq!(
+            ports.keys(&mut [""; 4]),
+            Some(&["services", "web", "ports"][..])
+        );
+        assert_eq!(ports.keys(&mut [""; 2]), None);
+        assert_eq!(first.keys(&mut [""; 4]), None);
+        assert_eq!(Path::ROOT.keys(&mut []), Some(&[][..]));
     }
 }

@@ -151,7 +151,7 @@ fn write_string(text: &mut String, value: &str, indent: usize) {
 
 /// Whether it reads back as a string when it stands plain.
 fn is_string(value: &str) -> bool {
-    value == "<<" || matches!(scalar::resolve_plain(value), Some((Resolved::String, _)))
+    value == "<<" || scalar::resolve_plain(value) == scalar::Plain::String
 }
 
 /// What YAML 1.1 takes for a boolean.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use crate::diag::Diagnostics;
-use crate::model::Project;
-use crate::yaml::{Map, Node};
+use crate::model::{Project, Service};
+use crate::yaml::{Kind, Map, Node};
 use fields::Fields;
 
 /// What a project is besides its tree.
@@ -26,7 +26,8 @@ pub(super) struct Around {
 }
 
 /// The model of a tree; all services count as enabled.
-pub(super) fn project(root: &Node, around: Around, diagnostics: &mut Diagnostics) -> Project {
+pub(super) fn project(mut tree: Node, around: Around, diagnostics: &mut Diagnostics) -> Project {
+    let root = &tree;
     let mut services = IndexMap::new();
     for entry in section(root, "services") {
         let decoded = service::decode(entry, &around, diagnostics);
@@ -60,6 +61,7 @@ pub(super) fn project(root: &Node, around: Around, diagnostics: &mut Diagnostics
             (entry.key.clone(), config)
         })
         .collect();
+    move_services(&mut tree, &mut services);
     Project {
         name: around.name,
         working_dir: around.working_dir,
@@ -72,9 +74,32 @@ pub(super) fn project(root: &Node, around: Around, diagnostics: &mut Diagnostics
         volumes,
         secrets,
         configs,
-        extensions: fields::extensions(root),
+        extensions: taken_extensions(tree),
         profiles: Vec::new(),
     }
+}
+
+/// Gives every service its part of the tree.
+fn move_services(tree: &mut Node, services: &mut IndexMap<String, Service>) {
+    let section = tree
+        .as_map_mut()
+        .and_then(|root| root.get_mut("services"))
+        .and_then(Node::as_map_mut);
+    let entries = section.into_iter().flat_map(Map::iter_mut);
+    for (entry, service) in entries.zip(services.values_mut()) {
+        std::mem::swap(&mut entry.value, &mut service.canonical);
+    }
+}
+
+/// The `x-*` of the top level.
+fn taken_extensions(tree: Node) -> IndexMap<String, Node> {
+    let Kind::Map(map) = tree.kind else {
+        return IndexMap::new();
+    };
+    map.into_iter()
+        .filter(|entry| entry.key.starts_with("x-"))
+        .map(|entry| (entry.key, entry.value))
+        .collect()
 }
 
 fn section<'a>(root: &'a Node, key: &str) -> std::slice::Iter<'a, crate::yaml::Entry> {

@@ -10,7 +10,7 @@ use crate::model::{
     PullPolicy, ResourceLimits, RestartPolicySpec, Service, ServiceNetwork, Ulimit,
 };
 use crate::units::duration;
-use crate::yaml::{Entry, Path};
+use crate::yaml::{Entry, Node, Path};
 
 /// An entry of `services`.
 #[expect(clippy::too_many_lines, reason = "a table: one field per line")]
@@ -105,7 +105,8 @@ pub(super) fn decode(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
         }),
         device_cgroup_rules: f.texts("device_cgroup_rules"),
         extensions: extensions(&entry.value),
-        canonical: entry.value.clone(),
+        // The tree's own part is moved here when all is read.
+        canonical: Node::null(entry.value.span),
     }
 }
 
