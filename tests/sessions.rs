@@ -3,7 +3,6 @@
 //! and `[1]` its exit code when that is not 0. The folder's files are the project, in a copy called
 //! `/app`. `UPDATE_EXPECT=1` writes the answers anew. Nothing here needs root.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,23 +33,25 @@ fn every_session_goes_as_told() {
 
 fn folders(root: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).expect("the sessions are there");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("it can be listed").path())
+        .collect();
     paths.sort();
     paths
 }
 
 /// The session with what ketch really says; comments and blank lines between talks are kept.
 fn replayed(case: &Path, session: &str) -> String {
-    let world = tempfile::tempdir().unwrap();
+    let world = tempfile::tempdir().expect("there is room");
     let app = world.path().join("app");
     copy(case, &app);
     let mut got = String::new();
     for line in session.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
-            writeln!(got, "$ {command}").unwrap();
+            got.push_str(&format!("$ {command}\n"));
             got.push_str(&said(world.path(), &app, command));
         } else if line.starts_with("## ") {
-            writeln!(got, "{line}").unwrap();
+            got.push_str(&format!("{line}\n"));
         }
     }
     got
@@ -59,10 +60,11 @@ fn replayed(case: &Path, session: &str) -> String {
 fn said(world: &Path, app: &Path, command: &str) -> String {
     let ketch = Path::new(env!("CARGO_BIN_EXE_ketch"));
     let programs = std::env::join_paths(
-        std::iter::once(ketch.parent().unwrap().to_owned())
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+        std::iter::once(ketch.parent().expect("it lies in a directory").to_owned()).chain(
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()),
+        ),
     )
-    .unwrap();
+    .expect("they were split before");
     let output = Command::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
         .current_dir(app)
@@ -73,10 +75,10 @@ fn said(world: &Path, app: &Path, command: &str) -> String {
         .stdin(Stdio::null())
         .output()
         .expect("sh is on every machine");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).expect("ketch writes text");
     let mut text = text.replace(&app.display().to_string(), "/app");
     if let Some(at) = text.find("time=\"") {
-        let end = at + 6 + text[at + 6..].find('"').unwrap();
+        let end = at + 6 + text[at + 6..].find('"').expect("it is closed");
         text.replace_range(at + 6..end, "now");
     }
     if !text.is_empty() && !text.ends_with('\n') {
@@ -89,14 +91,14 @@ fn said(world: &Path, app: &Path, command: &str) -> String {
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
+    fs::create_dir_all(to).expect("there is room");
+    for entry in fs::read_dir(from).expect("the case is there") {
+        let path = entry.expect("it can be listed").path();
+        let target = to.join(path.file_name().expect("it has a name"));
         if path.is_dir() {
             copy(&path, &target);
         } else {
-            fs::copy(&path, &target).unwrap();
+            fs::copy(&path, &target).expect("there is room");
         }
     }
 }

@@ -294,7 +294,9 @@ mod tests {
         // Its pid is ours: whether it is dead can't be told from outside of the lock.
         let unfinished = aside(&path).unwrap();
         std::fs::write(&unfinished, "").unwrap();
-        assert!(!is_abandoned(unfinished.file_name().unwrap().to_str().unwrap()));
+        assert!(!is_abandoned(
+            unfinished.file_name().unwrap().to_str().unwrap()
+        ));
         std::fs::write(directory.path().join(".hidden"), "").unwrap();
         remove_unfinished(directory.path()).unwrap();
         remove_unfinished(&directory.path().join("none")).unwrap();

@@ -114,11 +114,8 @@ pub(crate) fn who_leaves_takes_along_what_killed_monitors_had_begun_to_write() {
         let network = lab.engine.network("bridge").unwrap().id;
         // Of a process that is there still, as a killed one is for a moment.
         let suffix = format!("json.{:08x}00000001", std::process::id());
-        let begun = [
-            roots.network_run().join(network.as_str()),
-            roots.networks(),
-        ]
-        .map(|directory| directory.join(format!(".{network}.{suffix}")));
+        let begun = [roots.network_run().join(network.as_str()), roots.networks()]
+            .map(|directory| directory.join(format!(".{network}.{suffix}")));
         for file in &begun {
             std::fs::write(file, "{").unwrap();
         }
