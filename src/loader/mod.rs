@@ -18,6 +18,7 @@ pub mod files;
 pub mod include;
 pub mod interpolate;
 mod keys;
+mod label_files;
 pub mod merge;
 mod normalize;
 mod paths;
@@ -36,6 +37,7 @@ use crate::diag::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::model::Project;
 use crate::yaml::Node;
 use files::Files;
+pub(crate) use paths::is_remote;
 use schema::Stage;
 use session::Session;
 
@@ -218,6 +220,7 @@ fn run(session: &mut Session<'_>) -> Option<Project> {
     }
     if !options.no_env_resolution && !options.no_interpolate {
         environment::read_env_files(session, &mut project);
+        label_files::read(session, &mut project);
     }
     Some(project)
 }

@@ -15,6 +15,15 @@ pub(super) fn defaults(root: &mut Node, directory: &str) {
                 build.insert("context", span, Node::string(directory, span));
             }
         }
+        for request in requested_devices(service) {
+            let span = request.span;
+            if let Some(request) = request.as_map_mut()
+                && !request.contains("count")
+                && !request.contains("device_ids")
+            {
+                request.insert("count", span, Node::integer(-1, span));
+            }
+        }
         for secret in items(service.get_mut("secrets")) {
             let span = secret.span;
             if let Some(secret) = secret.as_map_mut() {
@@ -28,7 +37,30 @@ pub(super) fn defaults(root: &mut Node, directory: &str) {
                 secret.insert("target", span, Node::string(target, span));
             }
         }
+        // Compose accepts it, and has no use for it.
+        service.remove("pull_refresh_after");
     });
+}
+
+/// Without a number and without names, all devices are meant.
+fn requested_devices(service: &mut Map) -> impl Iterator<Item = &mut Node> {
+    let mut gpus = None;
+    let mut reserved = None;
+    for entry in service.iter_mut() {
+        match entry.key.as_str() {
+            "gpus" => gpus = Some(&mut entry.value),
+            "deploy" => {
+                reserved = below(&mut entry.value, &["resources", "reservations", "devices"]);
+            }
+            _ => {}
+        }
+    }
+    items(gpus).iter_mut().chain(items(reserved))
+}
+
+fn below<'a>(node: &'a mut Node, keys: &[&str]) -> Option<&'a mut Node> {
+    keys.iter()
+        .try_fold(node, |node, key| node.as_map_mut()?.get_mut(key))
 }
 
 fn items(node: Option<&mut Node>) -> &mut [Node] {
@@ -43,7 +75,10 @@ pub(super) fn normalize(root: &mut Node, project: &str) {
     let mut default_used = None;
     for_each(root, "services", |_, service| {
         let networks = service.get("networks").and_then(Node::as_map);
-        let alone = networks.is_none_or(Map::is_empty) && !service.contains("network_mode");
+        // What a provider runs is no container, and joins nothing.
+        let alone = networks.is_none_or(Map::is_empty)
+            && !service.contains("network_mode")
+            && !service.contains("provider");
         if alone {
             let span = service.get("networks").map(|node| node.span);
             let span = span.or_else(|| service.iter().next().map(|entry| entry.key_span));
@@ -59,6 +94,7 @@ pub(super) fn normalize(root: &mut Node, project: &str) {
         }
         imply_dependencies(service);
         imply_values(service);
+        imply_images(service);
     });
     if let (Some(span), Some(root)) = (default_used, root.as_map_mut()) {
         add_default_network(root, span);
@@ -129,14 +165,30 @@ fn imply_values(service: &mut Map) {
     }
 }
 
-/// Links and shared namespaces need the other service to run.
+/// What runs before the start runs from the service's image, unless it says another.
+fn imply_images(service: &mut Map) {
+    let Some(image) = service.get("image").cloned() else {
+        return;
+    };
+    for hook in items(service.get_mut("pre_start")) {
+        let span = hook.span;
+        if let Some(hook) = hook.as_map_mut()
+            && !hook.contains("image")
+        {
+            hook.insert("image", span, image.clone());
+        }
+    }
+}
+
+/// Links, shared namespaces and shared volumes need the other service to run. In the end: the
+/// service, where that is said, and whether it follows the other's restarts.
 fn imply_dependencies(service: &mut Map) {
-    let mut implied: Vec<(String, Span)> = Vec::new();
+    let mut implied: Vec<(String, Span, bool)> = Vec::new();
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
         if let Some(node) = service.get(key)
             && let Some(other) = node.as_str().and_then(|mode| mode.strip_prefix("service:"))
         {
-            implied.push((other.to_owned(), node.span));
+            implied.push((other.to_owned(), node.span, true));
         }
     }
     for link in service
@@ -147,10 +199,23 @@ fn imply_dependencies(service: &mut Map) {
     {
         if let Some(text) = link.as_str() {
             let name = text.split_once(':').map_or(text, |(name, _)| name);
-            implied.push((name.to_owned(), link.span));
+            implied.push((name.to_owned(), link.span, true));
         }
     }
-    for (name, span) in implied {
+    for from in service
+        .get("volumes_from")
+        .and_then(Node::as_list)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(text) = from.as_str()
+            && !text.starts_with("container:")
+        {
+            let name = text.split_once(':').map_or(text, |(name, _)| name);
+            implied.push((name.to_owned(), from.span, false));
+        }
+    }
+    for (name, span, restart) in implied {
         if !service.contains("depends_on") {
             service.insert("depends_on", span, Node::map(Map::new(), span));
         }
@@ -159,7 +224,7 @@ fn imply_dependencies(service: &mut Map) {
         {
             let mut settings = Map::new();
             settings.insert("condition", span, Node::string("service_started", span));
-            settings.insert("restart", span, Node::bool(true, span));
+            settings.insert("restart", span, Node::bool(restart, span));
             settings.insert("required", span, Node::bool(true, span));
             dependencies.insert(name, span, Node::map(settings, span));
         }

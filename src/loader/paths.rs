@@ -7,7 +7,10 @@ use crate::yaml::{Kind, Map, Node};
 /// Where paths stand.
 const PATHS: &[&str] = &[
     "services.*.build.context",
+    "services.*.build.additional_contexts.*",
+    "services.*.build.ssh.*",
     "services.*.env_file.[].path",
+    "services.*.label_file.[]",
     "services.*.volumes.[]",
     "services.*.develop.watch.[].path",
     "secrets.*.file",
@@ -77,7 +80,7 @@ fn of_mount(map: &mut Map, directory: &Path, home: Option<&str>) {
 }
 
 /// Contexts that a builder fetches.
-pub(super) fn is_remote(context: &str) -> bool {
+pub(crate) fn is_remote(context: &str) -> bool {
     context.contains("://")
         || ["service:", "github.com/", "git@"]
             .iter()

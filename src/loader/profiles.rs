@@ -131,7 +131,7 @@ pub(super) fn select(session: &mut Session<'_>, project: &mut Project) {
     }
 }
 
-/// Drops the networks, volumes, secrets and configs that no enabled service uses.
+/// Drops the networks, volumes, secrets, configs and models that no enabled service uses.
 pub(super) fn drop_unused(project: &mut Project) {
     let services = || project.services.values();
     let networks: BTreeSet<String> = services()
@@ -148,12 +148,19 @@ pub(super) fn drop_unused(project: &mut Project) {
             .map(|grant| grant.source.clone())
             .collect()
     };
-    let secrets = sources(|service| &service.secrets);
+    let mut secrets = sources(|service| &service.secrets);
+    let builds = services().filter_map(|service| service.build.as_ref());
+    secrets
+        .extend(builds.flat_map(|build| build.secrets.iter().map(|secret| secret.value.clone())));
+    let models: BTreeSet<String> = services()
+        .flat_map(|service| service.models.iter().map(|model| model.value.clone()))
+        .collect();
     let configs = sources(|service| &service.configs);
     retain(&mut project.networks, &networks);
     retain(&mut project.volumes, &volumes);
     retain(&mut project.secrets, &secrets);
     retain(&mut project.configs, &configs);
+    retain(&mut project.models, &models);
 }
 
 fn retain<T>(resources: &mut IndexMap<String, T>, used: &BTreeSet<String>) {

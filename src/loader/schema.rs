@@ -2,12 +2,12 @@
 //! that later phases expect (`"0.5"` of `cpus` as a number, `1g` of `mem_limit` in bytes).
 //!
 //! What is wrong is told and taken out of the tree, so that later phases can go on and find
-//! the rest. A key of the specification that is not carried out yet is an error of its own.
+//! the rest.
 
 use std::collections::BTreeSet;
 
-use super::keys::{REFUSED_SERVICE, ROOT};
-use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
+use super::keys::{ROOT, SERVICE};
+use crate::diag::{Diagnostic, Diagnostics, did_you_mean};
 use crate::units::duration;
 use crate::yaml::{Kind, Node, Path, Reader, Resolved, scalar};
 
@@ -21,14 +21,24 @@ pub(super) enum Shape {
     Text,
     /// A string or a boolean, kept as a string.
     Switch,
+    /// A string, a number or a boolean, kept as a string.
+    Plain,
     Bool,
     Integer,
+    /// An integer, and not one in quotes.
+    Whole,
+    /// An integer from the first to the last.
+    Between(i64, i64),
+    /// An integer, or `all`, which is -1.
+    Count,
     Number,
     /// A size; with -1 for "unlimited".
     Bytes,
     Duration,
     OneOf(&'static [&'static str]),
     List(&'static Shape),
+    /// A list of which no two items are equal.
+    Unique(&'static Shape),
     /// A mapping or a list of `K=V`.
     Pairs,
     /// A mapping whose keys the user gives.
@@ -38,8 +48,6 @@ pub(super) enum Shape {
     Nullable(&'static Shape),
     /// The first that fits by kind.
     Either(&'static [Shape]),
-    /// In the specification, not in ketch.
-    Refused,
 }
 
 /// One key of an object.
@@ -90,7 +98,7 @@ pub(super) fn check(
 
 struct Checker<'a> {
     stage: Stage,
-    /// Services of which something was taken out.
+    /// The paths of mappings of which something was taken out.
     broken: &'a mut BTreeSet<String>,
     diagnostics: &'a mut Diagnostics,
 }
@@ -114,6 +122,7 @@ impl Checker<'_> {
         }
         match shape {
             Shape::List(item) => self.list(node, item, path),
+            Shape::Unique(item) => self.list(node, item, path) && self.unique(node, path),
             Shape::Pairs => self.pairs(node, path),
             Shape::Map(item) => self.map(node, item, path),
             Shape::Object(keys) => self.object(node, keys, path),
@@ -122,12 +131,25 @@ impl Checker<'_> {
         }
     }
 
-    fn refused(&mut self, span: Span, path: Path<'_>) -> bool {
-        let message = format!("{path} is not supported by ketch yet");
-        let hint = "ketch refuses what it can't carry out; remove the key to go on without it";
-        self.diagnostics
-            .push(Diagnostic::error(span, message).hint(hint));
-        false
+    /// Tells about items that come twice, and takes the later ones out.
+    fn unique(&mut self, node: &mut Node, path: Path<'_>) -> bool {
+        let Kind::List(items) = &mut node.kind else {
+            return true;
+        };
+        let mut kept: Vec<Node> = Vec::with_capacity(items.len());
+        for (index, item) in std::mem::take(items).into_iter().enumerate() {
+            match kept.iter().position(|earlier| earlier.same_value(&item)) {
+                Some(first) => {
+                    let message = format!("{path}: items at {first} and {index} are equal");
+                    let diagnostic = Diagnostic::error(item.span, message);
+                    self.diagnostics
+                        .push(diagnostic.label(kept[first].span, "the same item"));
+                }
+                None => kept.push(item),
+            }
+        }
+        *items = kept;
+        true
     }
 
     fn scalar(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {
@@ -163,7 +185,7 @@ impl Checker<'_> {
     fn pairs(&mut self, node: &mut Node, path: Path<'_>) -> bool {
         match &mut node.kind {
             Kind::List(_) => self.list(node, &Shape::String, path),
-            Kind::Map(_) => self.map(node, &Shape::Nullable(&PAIR), path),
+            Kind::Map(_) => self.map(node, &Shape::Nullable(&Shape::Plain), path),
             _ => self.wrong(node, "a mapping or a list", path),
         }
     }
@@ -195,10 +217,6 @@ impl Checker<'_> {
             }
             let below = path.key(&entry.key);
             let good = match keys.iter().find(|key| key.name == entry.key) {
-                Some(Key {
-                    shape: Shape::Refused,
-                    ..
-                }) => self.refused(entry.key_span, below),
                 Some(key) => self.value(&mut entry.value, &key.shape, below),
                 None => {
                     let diagnostic = unknown(&entry.key, keys, path);
@@ -214,21 +232,31 @@ impl Checker<'_> {
         for key in bad {
             map.remove(&key);
         }
-        if told && let Some(service) = service_of(path) {
-            self.broken.insert(service);
+        if told {
+            self.broken.insert(path.to_string());
         }
         self.required(node, keys, path)
     }
 
+    /// What is missing in one document may stand in another; items of lists have no others.
     fn required(&mut self, node: &Node, keys: &[Key], path: Path<'_>) -> bool {
         let map = node.as_map().into_iter().next();
         let missing = |key: &&Key| key.required && !map.is_some_and(|map| map.contains(key.name));
-        if self.stage != Stage::Whole {
+        let complete = match self.stage {
+            Stage::Whole => true,
+            Stage::Document => path.is_in_list(),
+            Stage::Uninterpolated => false,
+        };
+        if !complete {
             return true;
         }
         let Some(key) = keys.iter().find(missing) else {
             return true;
         };
+        if self.broken.contains(&path.to_string()) {
+            // It may have been there, and wrong.
+            return false;
+        }
         let message = format!("{path} is missing property '{}'", key.name);
         self.diagnostics.push(Diagnostic::error(node.span, message));
         false
@@ -251,15 +279,6 @@ impl Checker<'_> {
     }
 }
 
-const PAIR: Shape = Shape::Either(&[Shape::Bool, Shape::Text]);
-
-/// The service that a place lies in.
-fn service_of(path: Path<'_>) -> Option<String> {
-    let text = path.to_string();
-    let name = text.strip_prefix("services.")?;
-    Some(name.split(['.', '[']).next().unwrap_or(name).to_owned())
-}
-
 fn unknown(name: &str, keys: &[Key], path: Path<'_>) -> Diagnostic {
     let place = if path.depth() == 0 {
         String::new()
@@ -272,25 +291,17 @@ fn unknown(name: &str, keys: &[Key], path: Path<'_>) -> Diagnostic {
     if let Some(meant) = did_you_mean(name, names) {
         return diagnostic.hint(format!("did you mean `{meant}`?"));
     }
-    let service = path.depth() == 0 && keys_of_service().any(|key| key == name);
-    if service {
+    if path.depth() == 0 && SERVICE.iter().any(|key| key.name == name) {
         return diagnostic.hint(format!("`{name}` belongs into a service"));
     }
     diagnostic
 }
 
-fn keys_of_service() -> impl Iterator<Item = &'static str> {
-    super::keys::SERVICE
-        .iter()
-        .map(|key| key.name)
-        .chain(REFUSED_SERVICE.iter().copied())
-}
-
 fn fits(node: &Node, shape: &Shape) -> bool {
     match (shape, &node.kind) {
-        (Shape::Any | Shape::Refused, _) => true,
+        (Shape::Any, _) => true,
         (Shape::Nullable(inner), _) => node.is_null() || fits(node, inner),
-        (Shape::List(_), Kind::List(_)) => true,
+        (Shape::List(_) | Shape::Unique(_), Kind::List(_)) => true,
         (Shape::Pairs, Kind::List(_) | Kind::Map(_)) => true,
         (Shape::Map(_) | Shape::Object(_), Kind::Map(_)) => true,
         (Shape::String, Kind::Scalar(scalar)) => scalar.resolved == Resolved::String,
@@ -298,7 +309,11 @@ fn fits(node: &Node, shape: &Shape) -> bool {
         (Shape::Text, Kind::Scalar(scalar)) => !matches!(scalar.resolved, Resolved::Bool(_)),
         (
             Shape::Switch
+            | Shape::Plain
             | Shape::Integer
+            | Shape::Whole
+            | Shape::Between(..)
+            | Shape::Count
             | Shape::Number
             | Shape::Bytes
             | Shape::Duration
@@ -313,15 +328,17 @@ fn fits(node: &Node, shape: &Shape) -> bool {
 /// What a shape is called in errors.
 fn kinds(shape: &Shape) -> &'static str {
     match shape {
-        Shape::Any | Shape::Refused => "anything",
+        Shape::Any => "anything",
         Shape::String | Shape::OneOf(_) => "a string",
         Shape::Text => "a string or a number",
         Shape::Bool | Shape::Switch => "true or false",
-        Shape::Integer => "an integer",
+        Shape::Plain => "a string, a number or a boolean",
+        Shape::Integer | Shape::Whole | Shape::Between(..) => "an integer",
+        Shape::Count => "a number or `all`",
         Shape::Number => "a number",
         Shape::Bytes => "a size",
         Shape::Duration => "a duration",
-        Shape::List(_) => "a list",
+        Shape::List(_) | Shape::Unique(_) => "a list",
         Shape::Pairs => "a mapping or a list",
         Shape::Map(_) | Shape::Object(_) => "a mapping",
         Shape::Nullable(inner) => kinds(inner),
@@ -335,16 +352,37 @@ fn cast(reader: &Reader<'_>, shape: &Shape, diagnostics: &mut Diagnostics) -> Op
     Some(match shape {
         Shape::String => Node::string(reader.string(diagnostics)?, span),
         Shape::Text => Node::string(reader.string_or_number(diagnostics)?, span),
-        Shape::Switch => Node::string(reader.text(diagnostics)?, span),
-        // The value of a pair is a string in the end, whatever it looked like.
+        Shape::Switch | Shape::Plain => Node::string(reader.text(diagnostics)?, span),
         Shape::Bool => Node::bool(reader.bool(diagnostics)?, span),
         Shape::Integer => Node::integer(i128::from(reader.integer(diagnostics)?), span),
+        Shape::Whole => Node::integer(i128::from(reader.plain_integer(diagnostics)?), span),
+        Shape::Between(least, most) => {
+            let value: i64 = reader.integer_in(*least..=*most, diagnostics)?;
+            Node::integer(i128::from(value), span)
+        }
+        Shape::Count => Node::integer(i128::from(count(reader, diagnostics)?), span),
         Shape::Number => number(reader.float(diagnostics)?, span),
         Shape::Bytes => Node::string(reader.signed_bytes(diagnostics)?.to_string(), span),
         Shape::Duration => Node::string(duration::print(reader.duration(diagnostics)?), span),
         Shape::OneOf(words) => Node::string(reader.one_of(words, diagnostics)?, span),
         _ => return None,
     })
+}
+
+/// How many devices; all of them are -1.
+fn count(reader: &Reader<'_>, diagnostics: &mut Diagnostics) -> Option<i64> {
+    match reader.node.as_str() {
+        Some(text) if text.eq_ignore_ascii_case("all") => Some(-1),
+        Some(text) if scalar::integer(text).is_none() => {
+            let message = format!(
+                "{}: invalid value {text:?}, the only value allowed is 'all' or a number",
+                reader.path
+            );
+            diagnostics.push(Diagnostic::error(reader.span(), message));
+            None
+        }
+        _ => reader.integer(diagnostics),
+    }
 }
 
 fn number(value: f64, span: crate::diag::Span) -> Node {
@@ -406,9 +444,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_carried_out_is_refused() {
-        let told = told("services: {web: {image: a, gpus: all}}");
-        assert_eq!(told.len(), 1);
-        assert!(told[0].starts_with("services.web.gpus is not supported by ketch yet"));
+    fn numbers_have_their_bounds_and_forms() {
+        assert_eq!(
+            told(
+                "services: {web: {cpu_percent: 101, gpus: [{count: some}, {count: ALL}], \
+                 volumes: [{type: tmpfs, target: /t, tmpfs: {mode: '0700'}}]}}"
+            ),
+            [
+                "services.web.cpu_percent must be between 0 and 100, not 101|",
+                "services.web.gpus[0].count: invalid value \"some\", the only value allowed is 'all' or a number|",
+                "services.web.volumes[0].tmpfs.mode must be an integer, not a string|remove the quotes",
+            ]
+        );
+    }
+
+    #[test]
+    fn items_that_must_differ_do() {
+        assert_eq!(
+            told("services: {web: {gpus: [{capabilities: [gpu, utility, gpu]}]}}"),
+            ["services.web.gpus[0].capabilities: items at 0 and 2 are equal|"]
+        );
     }
 }

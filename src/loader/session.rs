@@ -17,7 +17,7 @@ pub(super) struct Session<'a> {
     pub(super) options: &'a Options,
     pub(super) sources: Sources,
     pub(super) diagnostics: Diagnostics,
-    /// Services of which wrong parts were taken out; nothing is told to be missing there.
+    /// Paths of mappings of which wrong parts were taken out; nothing is told to be missing there.
     pub(super) broken: BTreeSet<String>,
 }
 

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::{Lowered, lower};
 use crate::diag::{FileId, Span};
+use crate::loader;
 use crate::loader::files::{Files, Unreadable};
 use crate::model::{
     Condition, Dependency, HealthCheck, Mount, MountType, Network, Project, PullPolicy, Resource,
@@ -36,6 +37,21 @@ impl Files for NoFiles {
     }
 }
 
+/// The project of this compose file, called `app`.
+pub(crate) fn loaded(text: &str) -> Project {
+    let options = loader::Options {
+        working_dir: "/app".into(),
+        config_files: vec!["-".into()],
+        stdin: Some(text.into()),
+        project_name: Some("app".into()),
+        ..loader::Options::default()
+    };
+    match loader::load(&NoFiles, &options) {
+        Ok(loaded) => loaded.project,
+        Err(failed) => panic!("{:?}", failed.diagnostics),
+    }
+}
+
 /// A project called `app` of these services, with its default network.
 pub(crate) fn project(services: impl IntoIterator<Item = Service>) -> Project {
     let services = services
@@ -53,6 +69,7 @@ pub(crate) fn project(services: impl IntoIterator<Item = Service>) -> Project {
         volumes: IndexMap::new(),
         secrets: IndexMap::new(),
         configs: IndexMap::new(),
+        models: IndexMap::new(),
         extensions: IndexMap::new(),
         profiles: Vec::new(),
     }
@@ -109,6 +126,7 @@ fn resource(key: &str) -> Resource {
         external: false,
         labels: IndexMap::new(),
         span: nowhere(),
+        canonical: Node::map(Map::new(), nowhere()),
     }
 }
 
@@ -189,6 +207,7 @@ pub(crate) fn service(name: &str) -> Service {
         command: None,
         entrypoint: None,
         environment: IndexMap::new(),
+        label_files: Vec::new(),
         env_files: Vec::new(),
         ports: Vec::new(),
         expose: Vec::new(),
@@ -197,6 +216,10 @@ pub(crate) fn service(name: &str) -> Service {
         networks: IndexMap::from([("default".into(), default)]),
         network_mode: None,
         depends_on: IndexMap::new(),
+        links: Vec::new(),
+        external_links: Vec::new(),
+        provider: None,
+        models: Vec::new(),
         healthcheck: None,
         restart: None,
         container_name: None,
@@ -225,6 +248,8 @@ pub(crate) fn service(name: &str) -> Service {
         cpu_shares: None,
         cpu_period: None,
         cpu_quota: None,
+        cpu_rt_period_us: None,
+        cpu_rt_runtime_us: None,
         cpuset: None,
         mem_limit: None,
         mem_reservation: None,

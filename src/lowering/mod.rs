@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod hash;
+pub mod refused;
 
 mod container;
 mod labels;
@@ -84,6 +85,7 @@ pub fn lower(
     files: &dyn Files,
 ) -> Result<Lowered, Diagnostics> {
     let mut problems = Diagnostics::default();
+    refused::containers(project, &mut problems);
     let mut lowered = Lowered {
         project: project.name.clone(),
         networks: networks::lower_networks(project, &mut problems),

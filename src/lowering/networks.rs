@@ -95,6 +95,7 @@ fn endpoints(context: &Context<'_>) -> Vec<EndpointSpec> {
         let by_priority = other.priority.cmp(&one.priority);
         by_priority.then_with(|| a.cmp(b))
     });
+    let links = links(context);
     let endpoints = networks.into_iter().enumerate().map(|(index, (key, own))| {
         let network = context.project.networks.get(key);
         // The service's own address is that of its primary network.
@@ -108,7 +109,7 @@ fn endpoints(context: &Context<'_>) -> Vec<EndpointSpec> {
         EndpointSpec {
             network: network.map_or_else(|| key.clone(), |network| network.resource.name.clone()),
             aliases,
-            links: Vec::new(),
+            links: links.clone(),
             ipv4_address: own.ipv4_address,
             ipv6_address: own.ipv6_address,
             mac_address: own.mac_address.as_ref().or(inherited).cloned(),
@@ -118,6 +119,33 @@ fn endpoints(context: &Context<'_>) -> Vec<EndpointSpec> {
         }
     });
     endpoints.collect()
+}
+
+/// Names that only this service's containers see, as links give them: the alias, and for each
+/// container of a linked service its name with the number.
+fn links(context: &Context<'_>) -> Vec<(String, String)> {
+    let project = context.project;
+    let mut names = Vec::new();
+    for link in &context.service.links {
+        // The service's name means all its containers.
+        names.push((link.alias.clone(), link.target.clone()));
+        let Some(linked) = project.services.get(&link.target) else {
+            continue;
+        };
+        for number in 1..=linked.replicas() {
+            let usual = model::names::container(&project.name, &linked.name, number);
+            let fixed = linked.container_name.as_ref();
+            let container = fixed.map_or_else(|| usual.clone(), |name| name.value.clone());
+            names.push((format!("{}-{number}", linked.name), container.clone()));
+            names.push((usual, container));
+        }
+    }
+    let external = context.service.external_links.iter();
+    names.extend(external.map(|link| (link.alias.clone(), link.target.clone())));
+    names.retain(|(alias, target)| alias != target);
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|(alias, _)| seen.insert(alias.clone()));
+    names
 }
 
 /// The resolver.

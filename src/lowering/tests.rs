@@ -10,6 +10,7 @@ use crate::model::{
     Condition, Deploy, FileReference, FileSource, Logging, Port, Project, Resource, ResourceLimits,
     RestartPolicySpec, SharedFile, Ulimit,
 };
+use crate::yaml::Node;
 
 fn try_lower(project: &Project) -> Result<Lowered, Diagnostics> {
     lower(project, &IndexMap::new(), &NoFiles)
@@ -202,6 +203,7 @@ fn a_secret_from_a_variable_lives_in_memory_and_must_be_set() {
             external: false,
             labels: IndexMap::new(),
             span: nowhere(),
+            canonical: Node::null(nowhere()),
         },
         source: FileSource::Environment {
             variable: "KEY".into(),
@@ -225,6 +227,37 @@ fn a_secret_from_a_variable_lives_in_memory_and_must_be_set() {
         messages(&project),
         ["environment variable \"KEY\" required by secret \"key\" is not set"]
     );
+}
+
+#[test]
+fn links_are_names_that_only_one_service_sees() {
+    let project = fixture::loaded(
+        "services: {web: {image: a, links: [db, 'db:store'], external_links: ['old:older', plain]}, db: {image: b, scale: 2}}",
+    );
+    let spec = fixture::lowered(&project).services["web"].container(1);
+    let NetworkMode::Networks(endpoints) = &spec.network else {
+        panic!("it joins networks");
+    };
+    let names: Vec<String> = endpoints[0]
+        .links
+        .iter()
+        .map(|(alias, target)| format!("{alias}={target}"))
+        .collect();
+    assert_eq!(
+        names,
+        ["db-1=app-db-1", "db-2=app-db-2", "store=db", "older=old",]
+    );
+}
+
+#[test]
+fn real_time_limits_reach_the_control_group() {
+    let project =
+        fixture::loaded("services: {web: {image: a, cpu_rt_period: 1000, cpu_rt_runtime: '500'}}");
+    let resources = fixture::lowered(&project).services["web"]
+        .container(1)
+        .resources;
+    assert_eq!(resources.cpu_rt_period_us, Some(1000));
+    assert_eq!(resources.cpu_rt_runtime_us, Some(500));
 }
 
 #[test]

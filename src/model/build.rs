@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
-use crate::diag::Span;
+use crate::diag::{Span, Spanned};
 
 /// `build:`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Build {
     pub span: Span,
-    /// Absolute directory; remote contexts are refused by the loader.
+    /// Absolute directory; a remote context is refused when something is built.
     pub context: PathBuf,
     /// Relative to the context, or absolute; absent: `Dockerfile`.
     pub dockerfile: Option<String>,
@@ -26,4 +26,8 @@ pub struct Build {
     pub platforms: Vec<String>,
     pub extra_hosts: Vec<super::ExtraHost>,
     pub shm_size: Option<u64>,
+    /// The secrets that it is given, by key.
+    pub secrets: Vec<Spanned<String>>,
+    /// Further contexts by name: a path, a URL, `service:x`.
+    pub additional_contexts: IndexMap<String, Spanned<String>>,
 }

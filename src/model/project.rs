@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
-use super::{Network, Service, SharedFile, Volume};
+use super::{LanguageModel, Network, Service, SharedFile, Volume};
 use crate::diag::Span;
 use crate::yaml::Node;
 
@@ -30,6 +30,7 @@ pub struct Project {
     pub volumes: IndexMap<String, Volume>,
     pub secrets: IndexMap<String, SharedFile>,
     pub configs: IndexMap<String, SharedFile>,
+    pub models: IndexMap<String, LanguageModel>,
     /// `x-*` at the top level.
     pub extensions: IndexMap<String, Node>,
     /// Active profiles.
@@ -47,4 +48,6 @@ pub struct Resource {
     pub external: bool,
     pub labels: IndexMap<String, String>,
     pub span: Span,
+    /// As a canonical Node: what `config` prints.
+    pub canonical: Node,
 }

@@ -24,6 +24,7 @@ pub enum FileSource {
     },
     /// Written in the file itself (configs only).
     Content(String),
+    /// Kept by somebody else, or made by a driver.
     External,
 }
 

@@ -25,6 +25,8 @@ pub struct Service {
     pub entrypoint: Option<Vec<String>>,
     /// Complete: env_file, environment, the caller's; `None` unsets the image's.
     pub environment: IndexMap<String, Option<String>>,
+    /// Already read into `labels`.
+    pub label_files: Vec<Spanned<PathBuf>>,
     /// Already read into `environment`; kept for `config --no-env-resolution`.
     pub env_files: Vec<EnvFile>,
     pub ports: Vec<Port>,
@@ -37,6 +39,14 @@ pub struct Service {
     pub networks: IndexMap<String, ServiceNetwork>,
     pub network_mode: Option<Spanned<NetworkMode>>,
     pub depends_on: IndexMap<String, Dependency>,
+    /// Services under further names that only this one sees.
+    pub links: Vec<Link>,
+    /// The same for containers that are not the project's.
+    pub external_links: Vec<Link>,
+    /// Who provides the service, when it is no container.
+    pub provider: Option<String>,
+    /// Language models, by key.
+    pub models: Vec<Spanned<String>>,
     pub healthcheck: Option<HealthCheck>,
     /// Verbatim: `no`, `always`, `on-failure[:max]`, `unless-stopped`.
     pub restart: Option<Spanned<String>>,
@@ -66,6 +76,8 @@ pub struct Service {
     pub cpu_shares: Option<u64>,
     pub cpu_period: Option<u64>,
     pub cpu_quota: Option<i64>,
+    pub cpu_rt_period_us: Option<u64>,
+    pub cpu_rt_runtime_us: Option<i64>,
     pub cpuset: Option<String>,
     pub mem_limit: Option<u64>,
     pub mem_reservation: Option<u64>,
@@ -136,6 +148,14 @@ pub enum NetworkMode {
     Container(String),
     /// A network by its real name.
     Network(String),
+}
+
+/// `service[:alias]` or `container[:alias]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub target: String,
+    /// The target's own name, when none is given.
+    pub alias: String,
 }
 
 /// A file of environment variables.

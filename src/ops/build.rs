@@ -11,6 +11,7 @@ use crate::diag::{Diagnostic, Diagnostics, Severity, Sources, Span};
 use crate::graph::ServiceGraph;
 use crate::loader;
 use crate::lowering::build::{self as lowered, Dockerfile, lower_build};
+use crate::lowering::refused;
 use crate::model::Project;
 use crate::ui::progress::Progress;
 
@@ -60,6 +61,13 @@ pub fn run(context: &Context, options: Options) -> Result<()> {
     if buildable.is_empty() {
         context.ui.warn("No services to build");
         return Ok(());
+    }
+    let mut problems = Diagnostics::default();
+    for name in &buildable {
+        refused::build(&project.services[name], &mut problems);
+    }
+    if problems.has_errors() {
+        return Err(Error::invalid(problems, &loaded.sources));
     }
     let args = options
         .args

@@ -82,11 +82,15 @@ pub struct Needs {
 pub fn needs(context: &Context, project: &Project, policy: Policy) -> Result<Needs> {
     let mut needs = Needs::default();
     for service in project.services.values() {
+        if service.provider.is_some() {
+            continue;
+        }
         let reference = lowering::image_name(project, service);
         let here = exists(&context.engine, &reference)?;
         let (what, hint) = match need(service, policy, here) {
             Need::Nothing => continue,
             Need::Build => {
+                lowering::refused::build(service, &mut needs.problems);
                 needs.to_build.push(service.name.clone());
                 continue;
             }

@@ -136,7 +136,34 @@ const ORDERS: &[(&str, &str)] = &[
         "services.*.volumes[]",
         "type source target read_only consistency bind volume tmpfs image",
     ),
+    (
+        "services.*.volumes[].bind",
+        "selinux propagation create_host_path recursive",
+    ),
+    ("services.*.volumes[].tmpfs", "size mode"),
     ("services.*.depends_on.*", "condition restart required"),
+    (
+        "services.*.blkio_config",
+        "weight weight_device device_read_bps device_read_iops device_write_bps device_write_iops",
+    ),
+    ("services.*.build.secrets[]", "source target uid gid mode"),
+    ("services.*.build.ulimits.*", "single soft hard"),
+    ("services.*.provider", "type options"),
+    ("services.*.gpus[]", DEVICE_REQUEST),
+    (
+        "services.*.deploy.resources.reservations.devices[]",
+        DEVICE_REQUEST,
+    ),
+    ("services.*.deploy.update_config", UPDATE_CONFIG),
+    ("services.*.deploy.rollback_config", UPDATE_CONFIG),
+    (
+        "services.*.deploy.placement",
+        "constraints preferences max_replicas_per_node",
+    ),
+    ("services.*.develop.watch[].exec", HOOK),
+    ("services.*.post_start[]", HOOK),
+    ("services.*.pre_start[]", HOOK),
+    ("services.*.pre_stop[]", HOOK),
     (
         "services.*.deploy",
         "mode replicas labels update_config rollback_config resources restart_policy placement endpoint_mode",
@@ -182,7 +209,12 @@ const ORDERS: &[(&str, &str)] = &[
         "configs.*",
         "name file environment content external labels driver driver_opts template_driver",
     ),
+    ("models.*", "name model context_size runtime_flags"),
 ];
+
+const DEVICE_REQUEST: &str = "capabilities driver count device_ids options";
+const UPDATE_CONFIG: &str = "parallelism delay failure_action monitor max_failure_ratio order";
+const HOOK: &str = "command image user privileged working_dir environment per_replica";
 
 const SERVICE: &str = "\
     profiles annotations attach build develop blkio_config cap_add cap_drop cgroup_parent cgroup cpu_count cpu_percent \

@@ -88,6 +88,11 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// Whether it lies in an item of a list, however deep.
+    pub fn is_in_list(&self) -> bool {
+        matches!(self.step, Step::Index(_)) || self.parent.is_some_and(Path::is_in_list)
+    }
+
     /// The keys from the top to here, written into `room`. `None` when they don't fit, or when
     /// one of the steps is an item of a list.
     pub fn keys<'r>(&self, room: &'r mut [&'a str]) -> Option<&'r [&'a str]> {
@@ -150,6 +155,7 @@ mod tests {
         let target = first.key("target");
         assert_eq!(target.to_string(), "services.web.ports[0].target");
         assert_eq!(Path::ROOT.to_string(), "the file");
+        assert!(target.is_in_list() && first.is_in_list() && !ports.is_in_list());
         let rows = [
             ("services.*.ports[].target", true),
             ("services.web.ports[].target", true),

@@ -196,6 +196,18 @@ impl<'a> Reader<'a> {
         found.or_else(|| self.wrong_value("an integer", diagnostics))
     }
 
+    /// A whole number that is written as one: in quotes it is an error.
+    pub fn plain_integer(&self, diagnostics: &mut Diagnostics) -> Option<i64> {
+        if let Kind::Scalar(scalar) = &self.node.kind
+            && scalar.resolved == Resolved::String
+        {
+            let message = format!("{} must be an integer, not a string", self.path);
+            diagnostics.push(Diagnostic::error(self.span(), message).hint("remove the quotes"));
+            return None;
+        }
+        self.integer(diagnostics)
+    }
+
     /// A whole number of a narrower type, with the range in the error.
     pub fn integer_in<T>(
         &self,

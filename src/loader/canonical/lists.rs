@@ -17,6 +17,25 @@ pub(super) fn of_strings(node: Node, _path: Path<'_>, _diagnostics: &mut Diagnos
     Node::list(items, span)
 }
 
+/// What may be a boolean is kept as text.
+pub(super) fn text(node: Node, _path: Path<'_>, _diagnostics: &mut Diagnostics) -> Node {
+    as_string(node)
+}
+
+/// A mapping of texts and lists of texts as one of lists.
+pub(super) fn of_lists(mut node: Node, _path: Path<'_>, _diagnostics: &mut Diagnostics) -> Node {
+    for entry in node.as_map_mut().into_iter().flat_map(Map::iter_mut) {
+        let span = entry.value.span;
+        let value = std::mem::replace(&mut entry.value, Node::null(span));
+        let items = match value.kind {
+            Kind::List(items) => items,
+            kind => vec![Node { kind, span }],
+        };
+        entry.value = Node::list(items.into_iter().map(as_string).collect(), span);
+    }
+    node
+}
+
 /// A list of `K=V` and `K` as a mapping; values become strings.
 pub(super) fn pairs(node: Node, _path: Path<'_>, _diagnostics: &mut Diagnostics) -> Node {
     let span = node.span;

@@ -5,11 +5,14 @@ mod build;
 mod devices;
 mod grants;
 mod healthcheck;
+mod hooks;
 mod hosts;
 mod lists;
 mod names;
 mod ports;
+mod requests;
 mod volumes;
+mod watch;
 mod words;
 
 use crate::diag::Diagnostics;
@@ -24,6 +27,12 @@ const TRANSFORMS: &[(&str, Transform)] = &[
     ("services.*.build.args", lists::pairs),
     ("services.*.build.labels", lists::labels),
     ("services.*.build.extra_hosts", hosts::list),
+    ("services.*.build.additional_contexts", lists::pairs),
+    ("services.*.build.ssh", build::ssh),
+    ("services.*.build.no_cache_filter", lists::of_strings),
+    ("services.*.build.provenance", lists::text),
+    ("services.*.build.sbom", lists::text),
+    ("services.*.build.secrets", grants::list),
     ("services.*.command", words::command),
     ("services.*.entrypoint", words::command),
     ("services.*.environment", lists::environment),
@@ -31,12 +40,25 @@ const TRANSFORMS: &[(&str, Transform)] = &[
     ("services.*.annotations", lists::labels),
     ("services.*.sysctls", lists::labels),
     ("services.*.deploy.labels", lists::labels),
+    (
+        "services.*.deploy.resources.reservations.devices",
+        requests::list,
+    ),
+    ("services.*.gpus", requests::list),
+    ("services.*.storage_opt", lists::labels),
+    ("services.*.provider.options", lists::of_lists),
+    ("services.*.label_file", lists::of_strings),
+    ("services.*.post_start", hooks::list),
+    ("services.*.pre_start", hooks::list),
+    ("services.*.pre_stop", hooks::list),
+    ("services.*.develop.watch", watch::list),
+    ("services.*.models", names::without_settings),
     ("services.*.env_file", lists::env_file),
     ("services.*.dns", lists::of_strings),
     ("services.*.dns_search", lists::of_strings),
     ("services.*.tmpfs", lists::of_strings),
     ("services.*.depends_on", names::depends_on),
-    ("services.*.networks", names::networks),
+    ("services.*.networks", names::without_settings),
     ("services.*.networks.*.driver_opts", lists::labels),
     ("services.*.extra_hosts", hosts::list),
     ("services.*.healthcheck.test", healthcheck::test),
@@ -55,6 +77,7 @@ const TRANSFORMS: &[(&str, Transform)] = &[
     ("volumes.*.driver_opts", lists::labels),
     ("secrets.*", names::external),
     ("secrets.*.labels", lists::labels),
+    ("secrets.*.driver_opts", lists::labels),
     ("configs.*", names::external),
     ("configs.*.labels", lists::labels),
 ];
@@ -175,6 +198,17 @@ fn at(
     }
 }
 
+/// Transforms the value of one key of a mapping, when it is there.
+fn within(
+    node: &mut Node,
+    key: &str,
+    path: Path<'_>,
+    transform: Transform,
+    diagnostics: &mut Diagnostics,
+) {
+    at(node, &[key], path, &transform, diagnostics);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +300,57 @@ mod tests {
         );
         assert!(service("volumes: ['aa:/b:/c:d']").contains("too many colons"));
         assert!(service("volumes: ['aa::/b']").contains("empty section between colons"));
+    }
+
+    #[test]
+    fn devices_are_requested_in_long_forms() {
+        assert_eq!(service("gpus: all"), "{gpus:[{count:-1}]}");
+        assert_eq!(
+            service("gpus: [{driver: nvidia, options: [a=1, b]}]"),
+            "{gpus:[{driver:nvidia,options:{a:1,b:}}]}"
+        );
+        assert_eq!(
+            service("gpus: [{count: 1, device_ids: [a]}]"),
+            "services.s.gpus[0]: \"count\" and \"device_ids\" attributes are exclusive"
+        );
+    }
+
+    #[test]
+    fn commands_of_hooks_are_split() {
+        assert_eq!(
+            service("post_start: [{command: a 'b c', environment: [X=1, Y]}]"),
+            "{post_start:[{command:[a,b c],environment:{X:1,Y:null}}]}"
+        );
+        assert_eq!(
+            service(
+                "develop: {watch: [{path: a, action: sync+exec, ignore: b, exec: {command: c d}}]}"
+            ),
+            "{develop:{watch:[{path:a,action:sync+exec,ignore:[b],exec:{command:[c,d]}}]}}"
+        );
+        assert!(
+            service("pre_stop: [{command: \"a 'b\"}]")
+                .starts_with("services.s.pre_stop[0].command: ")
+        );
+    }
+
+    #[test]
+    fn builds_have_long_forms() {
+        assert_eq!(
+            service(
+                "build: {ssh: [default, 'id=/k', 'old: /o'], additional_contexts: [a=b], provenance: true, \
+                 no_cache_filter: x, secrets: [s, {source: t, mode: '0400'}]}"
+            ),
+            "{build:{ssh:{default:null,id:/k,old:/o},additional_contexts:{a:b},provenance:true,no_cache_filter:[x],\
+             secrets:[{source:s},{source:t,mode:0400}]}}"
+        );
+    }
+
+    #[test]
+    fn options_of_a_provider_are_lists() {
+        assert_eq!(
+            service("provider: {type: x, options: {a: 1, b: [2, true]}}"),
+            "{provider:{type:x,options:{a:[1],b:[2,true]}}}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Lists of names that stand for mappings: `depends_on`, `networks`; and `external`.
+//! Lists of names that stand for mappings: `depends_on`, `networks`, `models`; and `external`.
 
 use super::lists::one;
 use crate::diag::Diagnostics;
@@ -35,8 +35,12 @@ pub(super) fn depends_on(node: Node, _path: Path<'_>, _diagnostics: &mut Diagnos
     Node::map(map, span)
 }
 
-/// A list joins each without settings.
-pub(super) fn networks(node: Node, _path: Path<'_>, _diagnostics: &mut Diagnostics) -> Node {
+/// A list joins, or uses, each without settings.
+pub(super) fn without_settings(
+    node: Node,
+    _path: Path<'_>,
+    _diagnostics: &mut Diagnostics,
+) -> Node {
     let span = node.span;
     let Kind::List(items) = node.kind else {
         return node;

@@ -132,18 +132,13 @@ fn long(mut item: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> Node {
     };
     let text = |map: &Map, key: &str| map.get(key).and_then(Node::as_str).map(ToOwned::to_owned);
     let kind = text(map, "type").unwrap_or_default();
-    if matches!(kind.as_str(), "cluster" | "npipe" | "image") {
-        let at = map.get("type").map_or(span, |kind| kind.span);
-        let message = format!("{path}.type: mounts of type {kind} are not supported by ketch yet");
-        diagnostics.push(Diagnostic::error(at, message));
-    }
     if kind == "bind" && text(map, "source").is_none_or(|source| source.is_empty()) {
         let message = format!(
             "{path}: invalid mount config for type \"bind\": field Source must not be empty"
         );
         diagnostics.push(Diagnostic::error(span, message).hint("say with `source:` what to mount"));
     }
-    for other in ["bind", "volume", "tmpfs"] {
+    for other in ["bind", "volume", "tmpfs", "image"] {
         if other != kind
             && let Some(entry) = map.remove(other)
         {
@@ -161,6 +156,10 @@ fn long(mut item: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> Node {
         && !bind.contains("create_host_path")
     {
         bind.insert("create_host_path", span, Node::bool(true, span));
+    }
+    if let Some(volume) = map.get_mut("volume") {
+        let path = path.key("volume");
+        super::within(volume, "labels", path, super::lists::labels, diagnostics);
     }
     item
 }

@@ -109,6 +109,15 @@ impl<'a> Fields<'a> {
             .unwrap_or_default()
     }
 
+    /// The keys of a mapping, with their places.
+    pub(super) fn keys(&mut self, key: &str) -> Vec<Spanned<String>> {
+        let map = self.node(key).and_then(Node::as_map);
+        map.into_iter()
+            .flat_map(Map::iter)
+            .map(|entry| Spanned::new(entry.key.clone(), entry.key_span))
+            .collect()
+    }
+
     /// A mapping of strings; null is empty.
     pub(super) fn labels(&mut self, key: &str) -> IndexMap<String, String> {
         let pairs = self.pairs(key).into_iter();

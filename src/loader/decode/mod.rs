@@ -61,6 +61,9 @@ pub(super) fn project(mut tree: Node, around: Around, diagnostics: &mut Diagnost
             (entry.key.clone(), config)
         })
         .collect();
+    let models = section(&tree, "models")
+        .map(|entry| (entry.key.clone(), resources::model(entry, diagnostics)))
+        .collect();
     move_services(&mut tree, &mut services);
     Project {
         name: around.name,
@@ -74,6 +77,7 @@ pub(super) fn project(mut tree: Node, around: Around, diagnostics: &mut Diagnost
         volumes,
         secrets,
         configs,
+        models,
         extensions: taken_extensions(tree),
         profiles: Vec::new(),
     }

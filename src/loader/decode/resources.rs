@@ -1,26 +1,30 @@
 //! Networks, volumes, secrets and configs of the application.
 
 use super::{Around, Fields};
-use crate::diag::{Diagnostic, Diagnostics, Span};
-use crate::model::{FileSource, IpamConfig, Network, Resource, SharedFile, Volume, names};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::model::{
+    FileSource, IpamConfig, LanguageModel, Network, Resource, SharedFile, Volume, names,
+};
 use crate::yaml::{Entry, Path};
 
-fn resource(key: &str, span: Span, around: &Around, fields: &mut Fields<'_>) -> Resource {
+fn resource(entry: &Entry, around: &Around, fields: &mut Fields<'_>) -> Resource {
+    let key = &entry.key;
     let external = fields.bool("external").unwrap_or(false);
     let name = fields.text("name").filter(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| {
         if external {
-            key.to_owned()
+            key.clone()
         } else {
             names::resource(&around.name, key)
         }
     });
     Resource {
-        key: key.to_owned(),
+        key: key.clone(),
         name,
         external,
         labels: fields.labels("labels"),
-        span,
+        span: entry.key_span,
+        canonical: entry.value.clone(),
     }
 }
 
@@ -28,17 +32,9 @@ fn resource(key: &str, span: Span, around: &Around, fields: &mut Fields<'_>) -> 
 pub(super) fn network(entry: &Entry, around: &Around, diagnostics: &mut Diagnostics) -> Network {
     let section = Path::ROOT.key("networks");
     let mut fields = Fields::new(&entry.value, section.key(&entry.key), diagnostics);
-    let ipam = fields.below("ipam", |mut ipam| {
-        if ipam
-            .text("driver")
-            .is_some_and(|driver| driver != "default")
-        {
-            ipam.error("driver", "only the driver `default` is supported by ketch");
-        }
-        ipam.each("config", ipam_config)
-    });
+    let ipam = fields.below("ipam", |mut ipam| ipam.each("config", ipam_config));
     Network {
-        resource: resource(&entry.key, entry.key_span, around, &mut fields),
+        resource: resource(entry, around, &mut fields),
         driver: fields.text("driver"),
         driver_opts: fields.labels("driver_opts"),
         internal: fields.bool("internal").unwrap_or(false),
@@ -93,7 +89,7 @@ pub(super) fn volume(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
         }
     }
     Volume {
-        resource: resource(&entry.key, entry.key_span, around, &mut fields),
+        resource: resource(entry, around, &mut fields),
         driver: fields.text("driver"),
         driver_opts: fields.labels("driver_opts"),
     }
@@ -108,47 +104,56 @@ pub(super) fn shared_file(
 ) -> SharedFile {
     let section = Path::ROOT.key(kind);
     let mut fields = Fields::new(&entry.value, section.key(&entry.key), diagnostics);
-    let resource = resource(&entry.key, entry.key_span, around, &mut fields);
-    let mut sources = Vec::new();
+    let resource = resource(entry, around, &mut fields);
+    let keys: &[&str] = match kind {
+        "secrets" => &["file", "environment"],
+        _ => &["file", "environment", "content"],
+    };
+    let path = format!("{kind}.{}", entry.key);
+    let given = keys.iter().filter(|key| fields.node(key).is_some()).count();
+    if given > 1 {
+        let message = format!(
+            "{path}: {} attributes are mutually exclusive",
+            keys.join("|")
+        );
+        let diagnostic = Diagnostic::error(entry.key_span, message);
+        fields.diagnostics.push(diagnostic.hint("keep one of them"));
+    } else if given == 0 && !resource.external && fields.node("driver").is_none() {
+        let message = format!("{path}: one of {} must be set", keys.join("|"));
+        let diagnostic = Diagnostic::error(entry.key_span, message);
+        let choices = match kind {
+            "secrets" => "`file` or `environment`",
+            _ => "`file`, `environment` or `content`",
+        };
+        let hint = format!("say with {choices} where its content comes from");
+        fields.diagnostics.push(diagnostic.hint(hint));
+    }
+    let source = source(&mut fields, around).filter(|_| !resource.external);
+    SharedFile {
+        resource,
+        source: source.unwrap_or(FileSource::External),
+    }
+}
+
+fn source(fields: &mut Fields<'_>, around: &Around) -> Option<FileSource> {
     if let Some(file) = fields.text("file") {
-        sources.push(("file", FileSource::File(super::path(around, &file))));
+        return Some(FileSource::File(super::path(around, &file)));
     }
     if let Some(variable) = fields.text("environment") {
         let value = around.environment.get(&variable).cloned();
-        sources.push(("environment", FileSource::Environment { variable, value }));
+        return Some(FileSource::Environment { variable, value });
     }
-    if let Some(content) = fields.text("content") {
-        sources.push(("content", FileSource::Content(content)));
-    }
-    if resource.external {
-        sources.push(("external", FileSource::External));
-    }
-    let path = format!("{kind}.{}", entry.key);
-    match &sources[..] {
-        [_] => {}
-        [] => {
-            let choices = if kind == "secrets" {
-                "`file` or `environment`"
-            } else {
-                "`file`, `environment` or `content`"
-            };
-            let message = format!("{path}: one of file|environment|content|external must be set");
-            let diagnostic = Diagnostic::error(entry.key_span, message);
-            diagnostics
-                .push(diagnostic.hint(format!("say with {choices} where its content comes from")));
-        }
-        several => {
-            let keys: Vec<&str> = several.iter().map(|(key, _)| *key).collect();
-            let message = format!(
-                "{path}: {} attributes are mutually exclusive",
-                keys.join("|")
-            );
-            diagnostics.push(Diagnostic::error(entry.key_span, message));
-        }
-    }
-    let source = sources.into_iter().next();
-    SharedFile {
-        resource,
-        source: source.map_or(FileSource::External, |(_, source)| source),
+    fields.text("content").map(FileSource::Content)
+}
+
+/// An entry of `models`.
+pub(super) fn model(entry: &Entry, diagnostics: &mut Diagnostics) -> LanguageModel {
+    let section = Path::ROOT.key("models");
+    let mut fields = Fields::new(&entry.value, section.key(&entry.key), diagnostics);
+    LanguageModel {
+        key: entry.key.clone(),
+        span: entry.key_span,
+        model: fields.text("model").unwrap_or_default(),
+        canonical: entry.value.clone(),
     }
 }

@@ -6,8 +6,8 @@ use super::fields::extensions;
 use super::{Around, Fields, mounts, ports};
 use crate::diag::{Diagnostics, Spanned};
 use crate::model::{
-    Build, Condition, Dependency, Deploy, EnvFile, ExtraHost, HealthCheck, Logging, NetworkMode,
-    PullPolicy, ResourceLimits, RestartPolicySpec, Service, ServiceNetwork, Ulimit,
+    Build, Condition, Dependency, Deploy, EnvFile, ExtraHost, HealthCheck, Link, Logging,
+    NetworkMode, PullPolicy, ResourceLimits, RestartPolicySpec, Service, ServiceNetwork, Ulimit,
 };
 use crate::units::duration;
 use crate::yaml::{Entry, Node, Path};
@@ -28,6 +28,10 @@ pub(super) fn decode(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
         command: f.list("command"),
         entrypoint: f.list("entrypoint"),
         environment: f.pairs("environment"),
+        label_files: f.each("label_file", |file| {
+            let path = super::path(around, file.node.as_str()?);
+            Some(Spanned::new(path, file.node.span))
+        }),
         env_files: f.each("env_file", |file| env_file(file, around)),
         ports: f.each("ports", ports::port),
         expose: expose(f),
@@ -38,6 +42,10 @@ pub(super) fn decode(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
         depends_on: f.entries("depends_on", |_, dependency| {
             Some(self::dependency(dependency))
         }),
+        links: f.each("links", |text| link(&text)),
+        external_links: f.each("external_links", |text| link(&text)),
+        provider: provider(f),
+        models: f.keys("models"),
         healthcheck: f.below("healthcheck", healthcheck),
         restart: restart(f),
         container_name: f.spanned("container_name"),
@@ -69,6 +77,8 @@ pub(super) fn decode(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
         cpu_shares: f.integer_from("cpu_shares", 0, i64::MAX),
         cpu_period: f.integer_from("cpu_period", 0, i64::MAX),
         cpu_quota: f.integer("cpu_quota"),
+        cpu_rt_period_us: f.integer_from("cpu_rt_period", 0, i64::MAX),
+        cpu_rt_runtime_us: f.integer("cpu_rt_runtime"),
         cpuset: f.text("cpuset"),
         mem_limit: f.bytes("mem_limit"),
         mem_reservation: f.bytes("mem_reservation"),
@@ -112,12 +122,6 @@ pub(super) fn decode(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
 
 fn build(mut f: Fields<'_>, around: &Around) -> Build {
     let context = f.text("context").unwrap_or_default();
-    if super::super::paths::is_remote(&context) {
-        f.error(
-            "context",
-            format!("remote build contexts are not supported by ketch yet: {context}"),
-        );
-    }
     if f.node("dockerfile_inline").is_some() && f.node("dockerfile").is_some() {
         f.error(
             "dockerfile_inline",
@@ -140,7 +144,26 @@ fn build(mut f: Fields<'_>, around: &Around) -> Build {
         platforms: f.texts("platforms"),
         extra_hosts: extra_hosts(&mut f),
         shm_size: f.bytes("shm_size"),
+        secrets: f.each("secrets", |mut grant| grant.spanned("source")),
+        additional_contexts: f.entries("additional_contexts", |_, context| {
+            let text = context.node.as_str()?.to_owned();
+            Some(Spanned::new(text, context.node.span))
+        }),
     }
+}
+
+/// `target[:alias]`.
+fn link(f: &Fields<'_>) -> Option<Link> {
+    let text = f.node.as_str()?;
+    let (target, alias) = text.split_once(':').unwrap_or((text, text));
+    Some(Link {
+        target: target.to_owned(),
+        alias: alias.to_owned(),
+    })
+}
+
+fn provider(f: &mut Fields<'_>) -> Option<String> {
+    f.below("provider", |mut provider| provider.text("type"))?
 }
 
 fn env_file(mut f: Fields<'_>, around: &Around) -> Option<EnvFile> {
@@ -159,7 +182,8 @@ fn pull_policy(f: &mut Fields<'_>) -> PullPolicy {
     match text.as_str() {
         "always" => PullPolicy::Always,
         "never" => PullPolicy::Never,
-        "missing" | "if_not_present" => PullPolicy::Missing,
+        // Nothing says after which time; Compose takes it for `missing`.
+        "missing" | "if_not_present" | "refresh" => PullPolicy::Missing,
         "build" => PullPolicy::Build,
         "daily" => PullPolicy::Every(day),
         "weekly" => PullPolicy::Every(day * 7),

@@ -1,12 +1,15 @@
 //! Whether the whole fits: what is referred to exists, and nothing contradicts.
 
+mod build;
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::model::{FileReference, MountType, NetworkMode, Project, Service};
+use crate::model::{FileReference, MountType, NetworkMode, Project, Service, ServiceNetwork};
 use crate::yaml::{Map, Node};
 
-/// Checks the enabled services. Of those in `broken`, parts were taken out already.
+/// Checks the enabled services. Of those whose path is in `broken`, parts were taken out already.
 pub(super) fn consistency(
     project: &Project,
     broken: &BTreeSet<String>,
@@ -44,9 +47,13 @@ pub(super) fn consistency(
         check_networks(project, service, diagnostics);
         check_volumes(project, service, diagnostics);
         check_grants(project, service, diagnostics);
+        check_models(project, service, diagnostics);
+        build::check(project, service, diagnostics);
+        watch::check(service, diagnostics);
         check_container_name(service, diagnostics);
         check_twice(service, diagnostics);
         check_ports(service, diagnostics);
+        check_targets(service, diagnostics);
     }
     check_container_names(project, diagnostics);
 }
@@ -69,7 +76,8 @@ fn check_names(kind: &str, names: &[(&str, Span)], diagnostics: &mut Diagnostics
 }
 
 fn check_image(service: &Service, broken: &BTreeSet<String>, diagnostics: &mut Diagnostics) {
-    if service.image.is_none() && service.build.is_none() && !broken.contains(&service.name) {
+    let runs = service.image.is_some() || service.build.is_some() || service.provider.is_some();
+    if !runs && !broken.contains(&format!("services.{}", service.name)) {
         let message = format!(
             "service {:?} has neither an image nor a build context specified: invalid compose project",
             service.name
@@ -142,6 +150,7 @@ fn check_networks(project: &Project, service: &Service, diagnostics: &mut Diagno
         }
         check_shared_ports(service, &mode.value, mode.span, diagnostics);
     }
+    check_addresses(service, diagnostics);
     for name in service.networks.keys() {
         if !project.networks.contains_key(name) {
             let span = key_span(&service.canonical, "networks", name).unwrap_or(service.span);
@@ -156,6 +165,34 @@ fn check_networks(project: &Project, service: &Service, diagnostics: &mut Diagno
             );
             diagnostics.push(or_define(diagnostic, "networks", name));
         }
+    }
+}
+
+/// The service's own hardware address is that of its primary network.
+fn check_addresses(service: &Service, diagnostics: &mut Diagnostics) {
+    let order = |(left, one): &(&String, &ServiceNetwork),
+                 (right, other): &(&String, &ServiceNetwork)| {
+        let by_priority = other.priority.cmp(&one.priority);
+        by_priority.then_with(|| left.cmp(right))
+    };
+    let Some(own) = &service.mac_address else {
+        return;
+    };
+    let Some((name, primary)) = service.networks.iter().min_by(order) else {
+        return;
+    };
+    if let Some(there) = &primary.mac_address
+        && there != own
+    {
+        let message = format!(
+            "services.{}: the service-level mac_address should have the same value as network {name}",
+            service.name
+        );
+        diagnostics.push(
+            Diagnostic::error(attribute(service, "mac_address"), message)
+                .label(primary.span, "and another address here")
+                .hint("remove one of them"),
+        );
     }
 }
 
@@ -242,6 +279,20 @@ fn check_grants(project: &Project, service: &Service, diagnostics: &mut Diagnost
     };
     check("secret", &service.secrets, project.secrets.keys().collect());
     check("config", &service.configs, project.configs.keys().collect());
+}
+
+fn check_models(project: &Project, service: &Service, diagnostics: &mut Diagnostics) {
+    for model in &service.models {
+        if !project.models.contains_key(&model.value) {
+            let message = format!(
+                "service {:?} refers to undefined model {}: invalid compose project",
+                service.name, model.value
+            );
+            let diagnostic = Diagnostic::error(model.span, message);
+            let diagnostic = meant(diagnostic, &model.value, project.models.keys());
+            diagnostics.push(or_define(diagnostic, "models", &model.value));
+        }
+    }
 }
 
 fn check_container_name(service: &Service, diagnostics: &mut Diagnostics) {
@@ -341,7 +392,7 @@ fn unequal<T: PartialEq>(left: Option<T>, right: Option<T>) -> bool {
     matches!((left, right), (Some(left), Some(right)) if left != right)
 }
 
-/// One host port can't lead to two places, and no target can hold two mounts.
+/// One host port can't lead to two places.
 fn check_ports(service: &Service, diagnostics: &mut Diagnostics) {
     let mut seen: BTreeMap<(String, u16, &str), Span> = BTreeMap::new();
     for port in &service.ports {
@@ -367,6 +418,10 @@ fn check_ports(service: &Service, diagnostics: &mut Diagnostics) {
             seen.insert(key, port.span);
         }
     }
+}
+
+/// No target can hold two mounts.
+fn check_targets(service: &Service, diagnostics: &mut Diagnostics) {
     let mut targets: BTreeMap<&str, Span> = BTreeMap::new();
     for mount in &service.volumes {
         targets.insert(&mount.target, mount.span);
