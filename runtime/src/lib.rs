@@ -36,6 +36,7 @@ pub mod cgroup;
 pub mod security;
 pub mod network;
 pub mod init;
+pub mod features;
 
 // The keeper of one container
 pub mod monitor;

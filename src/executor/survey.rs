@@ -6,6 +6,7 @@ use ketch_runtime::container::Container;
 use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::ContainerFilter;
 use ketch_runtime::error::Result;
+use ketch_runtime::features;
 use ketch_runtime::network::ports;
 
 use crate::model::names::label;
@@ -26,6 +27,7 @@ pub fn survey(engine: &Engine, project: &str, wants: &Wants) -> Result<Host> {
     let containers: Vec<Neighbour> = containers.into_iter().map(neighbour).collect();
     let mut host = Host {
         containers,
+        lacks: features::missing(&wants.features),
         ..Host::default()
     };
     for wanted in &wants.ports {

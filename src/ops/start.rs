@@ -34,6 +34,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     if problems.has_errors() {
         return Err(Error::invalid(problems, &scope.sources));
     }
+    context.ui.diagnostics(&problems, &scope.sources);
     let seconds = options.wait_timeout.filter(|_| options.wait);
     perform::run_within(context, &plan, seconds)
 }

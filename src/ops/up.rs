@@ -130,7 +130,8 @@ fn plan(
         Error::invalid(problems, &loaded.sources)
     };
     let image_ids = images::ids(&context.engine, project)?;
-    let lowered = lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;
+    let mut lowered =
+        lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;
     context.take_turn(&project.name)?;
     let observed = executor::observe(&context.engine, &project.name)?;
     let plan = planner::reconcile(project, graph, &lowered, &observed, choices).map_err(invalid)?;
@@ -138,6 +139,7 @@ fn plan(
     if known.has_errors() || found.has_errors() {
         return Err(invalid(found));
     }
+    lowered.warnings.extend(found);
     Ok(Planned {
         lowered,
         observed,

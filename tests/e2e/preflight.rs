@@ -159,3 +159,47 @@ fn start_tells_of_a_port_that_was_taken_meanwhile() {
     let started = project.ps().iter().any(|row| row["State"] == "running");
     assert!(!started, "nothing starts when not all can");
 }
+
+/// Runs `ketch up -d` after a script has hidden something in a mount namespace of its own.
+fn up_without(project: &Project<'_>, hide: &str) -> crate::world::Ran {
+    let ketch = env!("CARGO_BIN_EXE_ketch");
+    let directory = project.directory.to_str().unwrap();
+    let script = format!("set -e; {hide}; cd '{directory}'; exec '{ketch}' up -d");
+    let words = ["--mount", "sh", "-c", &script];
+    project.world.run("unshare", &words)
+}
+
+#[test]
+fn what_the_kernel_lacks_is_told_before_anything_is_made() {
+    let world = World::new();
+    let project = world.project(
+        "app",
+        "services:\n  web:\n    image: busybox\n    command: sleep inf\n    mem_limit: 64m\n    networks: [six]\n\
+         networks:\n  six: {enable_ipv6: true}\n",
+    );
+    let hide = "umount -l /sys/fs/cgroup; mount -t tmpfs none /proc/sys/net; \
+                echo 0 > /proc/sys/net/zero; mount --bind /proc/sys/net/zero /proc/sys/user/max_ipc_namespaces";
+    let ran = up_without(&project, hide).failed(1);
+    for words in [
+        "compose.yaml:2:3",
+        "service \"web\": cgroup mountpoint does not exist: nothing is mounted below /sys/fs/cgroup",
+        "hint: `mount -t cgroup2 cgroup2 /sys/fs/cgroup` as root",
+        "service \"web\": Devices cgroup isn't mounted",
+        "service \"web\": this kernel makes no ipc namespaces: user.max_ipc_namespaces is 0",
+        "compose.yaml:5:16",
+        "service \"web\": Your kernel does not support memory limits or the cgroup is not mounted. Limitation discarded.",
+        "compose.yaml:8:3",
+        "network app_six: this kernel has no IPv6: /proc/sys/net/ipv6 is not there",
+        "network app_six: IPv4 forwarding is disabled and can't be enabled: open(/proc/sys/net/ipv4/ip_forward): no such file or directory (ENOENT)",
+    ] {
+        assert!(
+            ran.stderr.contains(words),
+            "no {words:?} in:\n{}",
+            ran.stderr
+        );
+    }
+    assert!(project.ps().is_empty(), "a container was made");
+    let networks = project.ketch(&["network", "ls"]).ok().stdout;
+    assert!(!networks.contains("app_six"), "{networks}");
+    project.ketch(&["up", "-d"]).ok();
+}

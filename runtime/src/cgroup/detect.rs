@@ -52,6 +52,21 @@ impl Layout {
         self.v1.is_empty() && self.v2.is_some()
     }
 
+    /// Whether there is no cgroup at all.
+    pub fn is_empty(&self) -> bool {
+        self.v1.is_empty() && self.v2.is_none()
+    }
+
+    /// Whether limits of this controller can be kept.
+    pub fn offers(&self, controller: &str) -> bool {
+        self.controller_root(controller).is_some()
+    }
+
+    /// Whether devices can be refused: by the controller of v1, or by a program in the v2 tree.
+    pub fn restricts_devices(&self) -> bool {
+        self.hierarchy("devices").is_some() || self.v2.is_some()
+    }
+
     pub(crate) fn hierarchy(&self, controller: &str) -> Option<&Hierarchy> {
         self.v1.iter().find(|hierarchy| hierarchy.has(controller))
     }

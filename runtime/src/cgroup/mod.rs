@@ -46,6 +46,14 @@ pub(crate) enum View {
     },
 }
 
+/// Pure: the controllers that limits of the user's need.
+pub fn controllers(resources: &Resources) -> impl Iterator<Item = &'static str> {
+    let writes = writes::v1(resources).into_iter();
+    writes
+        .filter(|write| !write.implied)
+        .map(|write| write.controller)
+}
+
 impl Cgroup {
     /// Names the cgroup of a container, existing or not. `parent` is the user's wish, kept below
     /// our own directory.
@@ -218,6 +226,11 @@ impl Cgroup {
                 write_file(&directory.join("devices.allow"), &line)?;
             }
             return Ok(Vec::new());
+        }
+        if !self.layout.restricts_devices() {
+            return Ok(vec![
+                "devices are not restricted: no cgroup can do it".into(),
+            ]);
         }
         let (Some(directory), Some(program)) = (self.open_v2(), devices::v2_program(rules)) else {
             return Ok(Vec::new());

@@ -17,7 +17,7 @@ use super::{Child, StartRequest, devices, mounts, rootfs, sysctls};
 use crate::cgroup::Cgroup;
 use crate::container::record::{Process, Record};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::spec::{Namespace, NetworkMode};
+use crate::spec::{ContainerSpec, Namespace, NetworkMode};
 use crate::sys::process::Fork;
 use crate::sys::{self, namespace};
 
@@ -306,7 +306,7 @@ fn start_in(request: StartRequest<'_>, cgroup: &Cgroup) -> Result<(Unborn, Owned
         join: request.join,
     };
     let (socket, theirs) = sys::fd::socket_pair()?;
-    let flags = new_namespaces(record);
+    let flags = new_namespaces(spec);
     let forked = fork_into(pid_namespace.as_ref(), flags, v2.as_ref())?;
     let Fork::Parent { pid, pidfd } = forked else {
         drop(socket);
@@ -386,8 +386,8 @@ fn fork_there(
     Ok(forked?)
 }
 
-fn new_namespaces(record: &Record) -> u64 {
-    let spec = &record.spec;
+/// Pure: the namespaces that a container's first process is born into.
+pub(crate) fn new_namespaces(spec: &ContainerSpec) -> u64 {
     let private = |ns: &Namespace| matches!(ns, Namespace::Private | Namespace::Shareable);
     let mut flags = namespace::NEWNS;
     if private(&spec.security.pid) {

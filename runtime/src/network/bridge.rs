@@ -217,6 +217,34 @@ pub fn create(socket: &mut Socket, network: &Network, mtu: u32, owner: &str) -> 
     Ok(())
 }
 
+/// Why the kernel makes no interfaces of this kind (`bridge`, `veth`); `None` when it does, or does
+/// not say. It is asked for one with a name that none can have: it looks for the kind first, then
+/// refuses the name, and nothing was made.
+pub fn refuses_kind(socket: &mut Socket, kind: &str) -> Result<Option<String>> {
+    const IMPOSSIBLE: &str = "/";
+    let mut link = Message::new(
+        RTM_NEWLINK,
+        NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+        &link_header(0, 0),
+    );
+    link.attr_str(IFLA_IFNAME, IMPOSSIBLE)
+        .nest(IFLA_LINKINFO, |info| {
+            info.attr_str(IFLA_INFO_KIND, kind);
+            if kind == "veth" {
+                // Its other end would be made first.
+                info.nest(IFLA_INFO_DATA, |data| {
+                    data.nest(VETH_INFO_PEER, |peer| {
+                        peer.raw(&link_header(0, 0))
+                            .attr_str(IFLA_IFNAME, IMPOSSIBLE);
+                    });
+                });
+            }
+        });
+    let refusal = socket.try_send(vec![link])?.err();
+    let unknown = refusal.filter(|refusal| refusal.errno == Errno::OPNOTSUPP);
+    Ok(unknown.map(|refusal| Error::from(refusal).to_string()))
+}
+
 /// Everything but making it. Going up is the last of it: one that is down was never finished, and
 /// this may be done again.
 pub fn set_up_bridge(socket: &mut Socket, network: &Network) -> Result<()> {

@@ -118,6 +118,21 @@ pub fn remove(socket: &mut Socket, family: Family, name: &str) -> Result<()> {
     }
 }
 
+/// Why this kernel takes no rules; `None` when it does, or does not say. Only a question is asked.
+pub fn refusal() -> Option<String> {
+    let mut socket = match Socket::netfilter() {
+        Ok(socket) => socket,
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Some(error.to_string()),
+        Err(_) => return None,
+    };
+    let mut question = table_message(NFT_MSG_GETTABLE, Family::Ip, "ketch");
+    question.request_acknowledgement();
+    let refusal = socket.try_send(vec![question]).ok()?.err()?;
+    // Netfilter without nf_tables does not know what the question means.
+    let unknown = [Errno::INVAL, Errno::OPNOTSUPP, Errno::AFNOSUPPORT].contains(&refusal.errno);
+    unknown.then(|| Error::from(refusal).to_string())
+}
+
 fn send(socket: &mut Socket, mut messages: Vec<Message>) -> Result<Result<(), Refusal>> {
     // Refusals come unasked; one acknowledgement, of the last message, says that all went well.
     if let Some(last) = messages.last_mut() {

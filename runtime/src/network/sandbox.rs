@@ -27,6 +27,20 @@ pub fn set_sysctl(path: &str, value: &str) -> Result<()> {
     std::fs::write(&file, value).context(|| format!("set net/{path} to {value}"))
 }
 
+/// Why [`set_sysctl`] would fail; nothing is written.
+pub fn refuses_sysctl(path: &str, value: &str) -> Option<String> {
+    let file = format!("/proc/sys/net/{path}");
+    let current = std::fs::read_to_string(&file);
+    if current.is_ok_and(|text| text.trim() == value) {
+        return None;
+    }
+    // Opening it for writing changes nothing.
+    let opened = std::fs::File::options().write(true).open(&file);
+    let error = opened.err()?;
+    let reason = crate::sys::Error::from_io(format!("open({file})"), &error);
+    Some(reason.to_string())
+}
+
 /// Whether the current network namespace has IPv6 at all.
 pub fn has_ipv6() -> bool {
     std::path::Path::new("/proc/sys/net/ipv6").exists()

@@ -16,8 +16,8 @@ pub const NEWIPC: u64 = 0x0800_0000;
 pub const NEWPID: u64 = 0x2000_0000;
 pub const NEWNET: u64 = 0x4000_0000;
 
-/// Names of the namespaces in `flags`, for messages.
-pub fn names(flags: u64) -> String {
+/// Names of the namespaces in `flags`, as `/proc/self/ns` has them.
+pub fn names_of(flags: u64) -> impl Iterator<Item = &'static str> {
     const NAMES: &[(u64, &str)] = &[
         (NEWNS, "mnt"),
         (NEWCGROUP, "cgroup"),
@@ -26,12 +26,15 @@ pub fn names(flags: u64) -> String {
         (NEWPID, "pid"),
         (NEWNET, "net"),
     ];
-    let found: Vec<&str> = NAMES
+    NAMES
         .iter()
-        .filter(|(flag, _)| flags & flag != 0)
+        .filter(move |(flag, _)| flags & flag != 0)
         .map(|(_, name)| *name)
-        .collect();
-    found.join("|")
+}
+
+/// The same in one word, for messages.
+pub fn names(flags: u64) -> String {
+    names_of(flags).collect::<Vec<_>>().join("|")
 }
 
 /// Enters the namespaces behind `fd`: a namespace file, or a pidfd with several flags. A pid

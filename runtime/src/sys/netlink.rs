@@ -197,7 +197,13 @@ impl Socket {
             SocketType::RAW,
             SocketFlags::CLOEXEC,
             protocol,
-        )?;
+        )
+        .map_err(|errno| match errno {
+            rustix::io::Errno::PROTONOSUPPORT => {
+                Error::new(ErrorKind::Unsupported, Error::from(errno).to_string())
+            }
+            _ => Error::from(errno),
+        })?;
         let socket = Self { fd, sequence: 1 };
         // Without the first, answers to large messages carry the whole message again; without
         // the second they carry no text. Both only make answers better: old kernels lack them.

@@ -23,6 +23,18 @@ struct Program {
 pub const FLAG_SPEC_ALLOW: u32 = 4;
 pub const FLAG_LOG: u32 = 2;
 
+/// Why this kernel takes no filter; `None` when it does, or does not say.
+pub fn refusal() -> Option<String> {
+    const SET_MODE_FILTER: u32 = 1;
+    let nothing = std::ptr::null::<Program>();
+    // SAFETY: the kernel is given no filter to read: where it would, it answers EFAULT.
+    let returned = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0, nothing) };
+    match check(returned, || "seccomp(filter)".into()) {
+        Err(error) if error.is(libc::EINVAL) || error.is(libc::ENOSYS) => Some(error.to_string()),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// Puts the filter on this thread, for good. Needs CAP_SYS_ADMIN or no_new_privs.
 pub fn install(program: &[Instruction], flags: u32) -> Result<()> {
     const SET_MODE_FILTER: u32 = 1;

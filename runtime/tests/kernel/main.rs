@@ -12,6 +12,7 @@ mod bridge;
 mod confinement;
 mod dns;
 mod execs;
+mod features;
 mod lab;
 mod kept;
 mod layers;
@@ -74,6 +75,8 @@ fn trials() -> Vec<Trial> {
             a_further_process_is_in_the_container,
             a_further_process_has_its_own_user_and_failures,
             a_further_process_has_the_same_rights;
+        features:
+            what_is_there_is_not_missing_and_asking_makes_nothing;
         layers:
             whiteouts_hide_what_lies_below_and_only_that,
             an_opaque_root_hides_all_of_the_base,

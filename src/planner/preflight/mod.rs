@@ -3,6 +3,9 @@
 //! [`wants`] says what the plan depends on; the executor looks at that much of the [`Host`];
 //! [`check`] compares the two and tells every problem at once. What the plan itself frees
 //! (ports of containers that it stops, names of those that it removes) is no problem.
+//! What the kernel lacks is in [`features`].
+
+mod features;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +13,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use ketch_runtime::container::state::PublishedPort;
+use ketch_runtime::features::{Feature, Lack};
 use ketch_runtime::network::ipam::{self, AnyPrefix, Prefix};
 use ketch_runtime::network::ports::{self, Holder, Obstacle};
 use ketch_runtime::spec::{ContainerSpec, MountKind, NetworkMode, NetworkSpec, PortBinding};
@@ -29,6 +33,8 @@ pub struct Wants {
     pub sources: BTreeSet<PathBuf>,
     /// Whether a network with a subnet of the user's choice is made.
     pub subnets: bool,
+    /// What the kernel must have.
+    pub features: BTreeSet<Feature>,
 }
 
 /// The host, as far as that goes.
@@ -41,6 +47,8 @@ pub struct Host {
     /// Those of the wanted sources that do not exist.
     pub missing: BTreeSet<PathBuf>,
     pub subnets: Vec<Subnet>,
+    /// Those of the wanted features that the kernel does not have.
+    pub lacks: Vec<Lack>,
 }
 
 /// A container, of whatever project.
@@ -100,6 +108,7 @@ pub fn wants(plan: &Plan, observed: &Observed) -> Wants {
     }
     let mut networks = outline.networks.iter();
     wants.subnets = networks.any(|network| !chosen_subnets(network).is_empty());
+    wants.features = features::needs(&outline).into_keys().collect();
     wants
 }
 
@@ -120,6 +129,9 @@ pub fn check(
     check.sources();
     check.ports();
     check.subnets();
+    check
+        .problems
+        .extend(features::check(project, &check.outline, &host.lacks));
     check.problems
 }
 
@@ -510,149 +522,4 @@ fn overlap(one: AnyPrefix, other: AnyPrefix) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use ketch_runtime::spec::Protocol;
-
-    use super::*;
-    use crate::diag::{Sources, render};
-    use crate::graph::ServiceGraph;
-    use crate::loader;
-    use crate::lowering::fixture::{NoFiles, lowered};
-    use crate::planner::{Options, reconcile};
-
-    /// What is said to this file, a line each, on such a host.
-    fn say(text: &str, observed: &Observed, host: &Host) -> Vec<String> {
-        let options = loader::Options {
-            working_dir: "/app".into(),
-            config_files: vec!["-".into()],
-            stdin: Some(text.into()),
-            project_name: Some("app".into()),
-            ..loader::Options::default()
-        };
-        let loaded = loader::load(&NoFiles, &options).unwrap();
-        let project = &loaded.project;
-        let graph = ServiceGraph::new(project).unwrap();
-        let lowered = lowered(project);
-        let plan = reconcile(project, &graph, &lowered, observed, &Options::default()).unwrap();
-        let problems = check(Some(project), &plan, observed, host);
-        lines(&problems, &loaded.sources)
-    }
-
-    fn lines(problems: &Diagnostics, sources: &Sources) -> Vec<String> {
-        let lines = problems.iter();
-        lines
-            .map(|problem| render::render_line(problem, sources))
-            .collect()
-    }
-
-    fn neighbour(project: &str, service: &str, port: u16) -> Neighbour {
-        Neighbour {
-            id: "0123".into(),
-            name: format!("{project}-{service}-1"),
-            project: Some(project.into()),
-            service: Some(service.into()),
-            ports: vec![PublishedPort {
-                host_ip: IpAddr::from([0, 0, 0, 0]),
-                host_port: port,
-                container_port: 80,
-                protocol: Protocol::Tcp,
-            }],
-        }
-    }
-
-    fn held(port: u16) -> (HostPort, IpAddr, Obstacle) {
-        let holder = Holder {
-            program: "nginx".into(),
-            pid: 77,
-        };
-        let address = IpAddr::from([0, 0, 0, 0]);
-        let wanted = (None, port, Protocol::Tcp);
-        (wanted, address, Obstacle::Held(Some(holder)))
-    }
-
-    #[test]
-    fn every_problem_is_told_with_its_place_and_its_holder() {
-        let text = "\
-services:
-  a: {image: x, ports: ['8080:80', '8081:81']}
-  b: {image: x, ports: ['8082:80'], container_name: theirs}
-  c:
-    image: x
-    ports: ['8082:80']
-    volumes: [{type: bind, source: /none, target: /data, bind: {create_host_path: false}}]
-networks:
-  default: {ipam: {config: [{subnet: 10.9.1.0/24}]}}
-";
-        let mut named = neighbour("shop", "api", 8081);
-        named.name = "theirs".into();
-        let host = Host {
-            containers: vec![named],
-            obstacles: vec![held(8080)],
-            missing: BTreeSet::from(["/none".into()]),
-            subnets: vec![Subnet {
-                network: "other".into(),
-                address: IpAddr::from([10, 9, 0, 0]),
-                length: 16,
-            }],
-        };
-        let expected = [
-            "<stdin>:3:53: service \"b\": Conflict. The container name \"/theirs\" is already in use by container theirs (project \"shop\", service \"api\")",
-            "<stdin>:7:15: service \"c\": invalid mount config for type \"bind\": bind source path does not exist: /none",
-            "<stdin>:2:25: service \"a\": failed to bind host port 0.0.0.0:8080/tcp: address already in use by nginx (pid 77)",
-            "<stdin>:2:36: service \"a\": Bind for 0.0.0.0:8081 failed: port is already allocated by container theirs (project \"shop\", service \"api\")",
-            "<stdin>:6:13: service \"c\": Bind for 0.0.0.0:8082 failed: port is already allocated by service \"b\"",
-            "<stdin>:9:3: network app_default: invalid pool request: Pool overlaps with other one on this address space: 10.9.1.0/24 and that of network other",
-        ];
-        assert_eq!(say(text, &Observed::default(), &host), expected);
-    }
-
-    #[test]
-    fn a_range_needs_one_free_port_for_each_replica() {
-        let text = "services: {a: {image: x, scale: 2, ports: ['8080-8082:80']}}";
-        let mut host = Host {
-            obstacles: vec![held(8080)],
-            ..Host::default()
-        };
-        assert_eq!(say(text, &Observed::default(), &host), Vec::<String>::new());
-        host.containers.push(neighbour("shop", "api", 8081));
-        assert_eq!(say(text, &Observed::default(), &host).len(), 1);
-        let fixed = "services: {a: {image: x, scale: 2, ports: ['9000:80']}}";
-        let said = say(fixed, &Observed::default(), &Host::default());
-        assert!(
-            said[0].ends_with("by another container of this service"),
-            "{said:?}"
-        );
-    }
-
-    #[test]
-    fn what_the_plan_frees_is_no_conflict() {
-        let text = "services: {a: {image: x, ports: ['8080:80']}}";
-        let mut host = Host {
-            containers: vec![neighbour("app", "a", 8080)],
-            ..Host::default()
-        };
-        let mut observed = Observed::default();
-        observed.containers.push(super::super::ObservedContainer {
-            name: "app-a-1".into(),
-            service: "a".into(),
-            number: 1,
-            status: ketch_runtime::container::state::Status::Running,
-            config_hash: Some("another".into()),
-            labels: IndexMap::from([("com.docker.compose.project".into(), "app".into())]),
-            ..super::super::ObservedContainer::default()
-        });
-        assert_eq!(say(text, &observed, &host), Vec::<String>::new());
-        // Another project's, of course, is.
-        host.containers.push(neighbour("shop", "api", 8080));
-        assert_eq!(say(text, &observed, &host).len(), 1);
-    }
-
-    #[test]
-    fn other_addresses_and_protocols_do_not_meet() {
-        let text = "services: {a: {image: x, ports: ['127.0.0.1:53:53', '127.0.0.2:53:53', '127.0.0.1:53:53/udp']}}";
-        assert_eq!(
-            say(text, &Observed::default(), &Host::default()),
-            Vec::<String>::new()
-        );
-    }
-}
+mod tests;
