@@ -1,7 +1,8 @@
 //! Every folder of `compose-specs/` is loaded as it stands, and what comes out is compared:
 //! `expect.yaml` is what `config` prints, `expect.txt` what is told of files that are wrong
 //! (or, beside a good one, the warnings). `shell` holds the caller's variables, `arguments`
-//! the profiles (`--profile x`) and services. `UPDATE_EXPECT=1` writes the expectations anew.
+//! the profiles (`--profile x`) and services. What is printed must print the same when it is read
+//! again. `UPDATE_EXPECT=1` writes the expectations anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use ketch::diag::{Diagnostics, Sources, render};
 use ketch::executor::DiskFiles;
 use ketch::graph::ServiceGraph;
 use ketch::loader::{self, Options};
-use ketch::model::canon;
+use ketch::model::{Project, canon};
 use ketch::yaml::write;
 
 /// What stands for the folder of a case in expectations.
@@ -25,6 +26,7 @@ fn every_case_comes_out_as_expected() {
     for case in cases(&root) {
         seen += 1;
         let got = outcome(&case);
+        wrong.extend(read_again(&case, &got.printed));
         for (name, text) in [("expect.yaml", got.printed), ("expect.txt", got.told)] {
             let path = case.join(name);
             let expected = fs::read_to_string(&path).unwrap_or_default();
@@ -45,6 +47,34 @@ fn every_case_comes_out_as_expected() {
     }
     assert!(seen > 30, "only {seen} cases found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What `config` prints is a file that means the same. Says what differs.
+fn read_again(case: &Path, printed: &str) -> Option<String> {
+    if printed.is_empty() {
+        return None;
+    }
+    let here = case.display().to_string();
+    let text = printed.replace(HERE, &here).replace('$', "$$");
+    let again = Options {
+        config_files: vec!["-".into()],
+        stdin: Some(text.into()),
+        project_directory: Some(case.to_owned()),
+        ..options(case)
+    };
+    let (printed_again, told) = match loader::load(&DiskFiles::default(), &again) {
+        Ok(loaded) => (print(&loaded.project, case), String::new()),
+        Err(failed) => (
+            String::new(),
+            render::render(&failed.diagnostics, &failed.sources, false),
+        ),
+    };
+    let name = case.file_name().unwrap_or_default().to_string_lossy();
+    (printed_again != printed).then(|| {
+        format!(
+            "{name}, printed and read again\n--- expected\n{printed}--- got\n{printed_again}{told}"
+        )
+    })
 }
 
 fn cases(root: &Path) -> Vec<PathBuf> {
@@ -71,6 +101,35 @@ struct Outcome {
 }
 
 fn outcome(case: &Path) -> Outcome {
+    let here = case.display().to_string();
+    let shown = |diagnostics: &Diagnostics, sources: &Sources| {
+        render::render(diagnostics, sources, false).replace(&here, HERE)
+    };
+    match loader::load(&DiskFiles::default(), &options(case)) {
+        Ok(loaded) => {
+            let mut told = loaded.warnings;
+            if let Err(cycle) = ServiceGraph::new(&loaded.project) {
+                told.push(cycle);
+            }
+            Outcome {
+                printed: print(&loaded.project, case),
+                told: shown(&told, &loaded.sources),
+            }
+        }
+        Err(failed) => Outcome {
+            printed: String::new(),
+            told: shown(&failed.diagnostics, &failed.sources),
+        },
+    }
+}
+
+fn print(project: &Project, case: &Path) -> String {
+    let text = write::to_yaml(&canon::project(project));
+    text.replace(&case.display().to_string(), HERE)
+}
+
+/// What `shell` and `arguments` say.
+fn options(case: &Path) -> Options {
     let text = |name: &str| fs::read_to_string(case.join(name)).unwrap_or_default();
     let environment: IndexMap<String, String> = text("shell")
         .lines()
@@ -91,24 +150,5 @@ fn outcome(case: &Path) -> Outcome {
             service => options.services.push(service.to_owned()),
         }
     }
-    let here = case.display().to_string();
-    let shown = |diagnostics: &Diagnostics, sources: &Sources| {
-        render::render(diagnostics, sources, false).replace(&here, HERE)
-    };
-    match loader::load(&DiskFiles::default(), &options) {
-        Ok(loaded) => {
-            let mut told = loaded.warnings;
-            if let Err(cycle) = ServiceGraph::new(&loaded.project) {
-                told.push(cycle);
-            }
-            Outcome {
-                printed: write::to_yaml(&canon::project(&loaded.project)).replace(&here, HERE),
-                told: shown(&told, &loaded.sources),
-            }
-        }
-        Err(failed) => Outcome {
-            printed: String::new(),
-            told: shown(&failed.diagnostics, &failed.sources),
-        },
-    }
+    options
 }

@@ -5,7 +5,7 @@
 
 use super::schema::Shape::{
     Any, Between, Bool, Bytes, Count, Duration, Either, Integer, List, Map, Nullable, Number,
-    Object, OneOf, Pairs, Plain, String, Switch, Text, Unique, Whole,
+    Object, OneOf, Pairs, Plain, String, Switch, Text, TextOrWhole, Unique, Whole,
 };
 use super::schema::{Key, Shape};
 
@@ -126,7 +126,7 @@ pub(super) const SERVICE: &[Key] = &[
     key("pid", Nullable(&String)),
     key("pids_limit", Integer),
     key("platform", String),
-    key("ports", List(&Either(&[Object(PORT), Text]))),
+    key("ports", List(&Either(&[Object(PORT), TextOrWhole]))),
     key("post_start", HOOKS),
     key("pre_start", List(&Object(PRE_START))),
     key("pre_stop", HOOKS),

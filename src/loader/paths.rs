@@ -74,9 +74,19 @@ fn of_mount(map: &mut Map, directory: &Path, home: Option<&str>) {
     if let Some(node) = map.get_mut(key)
         && let Some(path) = node.as_str()
         && !path.starts_with("${")
+        && !is_of_windows(path)
     {
         *node = Node::string(absolute(directory, path, home), node.span);
     }
+}
+
+/// `C:\x` and `\\host\x` are absolute where they mean something.
+fn is_of_windows(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let drive = bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.get(1) == Some(&b':')
+        && matches!(bytes.get(2), Some(b'\\' | b'/'));
+    drive || path.starts_with(r"\\")
 }
 
 /// Contexts that a builder fetches.
@@ -124,5 +134,6 @@ mod tests {
         assert_eq!(from("/x/../.."), "/");
         assert_eq!(from("~/x"), "/home/u/x");
         assert_eq!(from("~x"), "/a/b/~x");
+        assert!(is_of_windows(r"C:\x") && is_of_windows(r"\\host\x") && !is_of_windows("c:x"));
     }
 }

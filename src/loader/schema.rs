@@ -19,6 +19,8 @@ pub(super) enum Shape {
     String,
     /// A string or a number, kept as a string.
     Text,
+    /// A string or a whole number, kept as a string.
+    TextOrWhole,
     /// A string or a boolean, kept as a string.
     Switch,
     /// A string, a number or a boolean, kept as a string.
@@ -308,7 +310,8 @@ fn fits(node: &Node, shape: &Shape) -> bool {
         (Shape::Bool, Kind::Scalar(scalar)) => matches!(scalar.resolved, Resolved::Bool(_)),
         (Shape::Text, Kind::Scalar(scalar)) => !matches!(scalar.resolved, Resolved::Bool(_)),
         (
-            Shape::Switch
+            Shape::TextOrWhole
+            | Shape::Switch
             | Shape::Plain
             | Shape::Integer
             | Shape::Whole
@@ -332,6 +335,7 @@ fn kinds(shape: &Shape) -> &'static str {
         Shape::String | Shape::OneOf(_) => "a string",
         Shape::Text => "a string or a number",
         Shape::Bool | Shape::Switch => "true or false",
+        Shape::TextOrWhole => "a string or an integer",
         Shape::Plain => "a string, a number or a boolean",
         Shape::Integer | Shape::Whole | Shape::Between(..) => "an integer",
         Shape::Count => "a number or `all`",
@@ -352,6 +356,7 @@ fn cast(reader: &Reader<'_>, shape: &Shape, diagnostics: &mut Diagnostics) -> Op
     Some(match shape {
         Shape::String => Node::string(reader.string(diagnostics)?, span),
         Shape::Text => Node::string(reader.string_or_number(diagnostics)?, span),
+        Shape::TextOrWhole => Node::string(reader.string_or_whole(diagnostics)?, span),
         Shape::Switch | Shape::Plain => Node::string(reader.text(diagnostics)?, span),
         Shape::Bool => Node::bool(reader.bool(diagnostics)?, span),
         Shape::Integer => Node::integer(i128::from(reader.integer(diagnostics)?), span),

@@ -67,6 +67,21 @@ fn a_simple_file_loads() {
 }
 
 #[test]
+fn a_build_may_use_what_a_disabled_service_builds() {
+    let with = |other: &str| {
+        let text = format!(
+            "services:\n  web: {{build: {{additional_contexts: {{base: 'service:{other}'}}}}}}\n  base: {{build: ./base, profiles: [off]}}\n  db: {{image: x}}\n"
+        );
+        load_one(Box::leak(text.into_boxed_str())).map(drop)
+    };
+    assert_eq!(with("base"), Ok(()));
+    assert_eq!(
+        with("db").unwrap_err(),
+        "2:45: service \"web\" declares non-buildable service \"db\" as additional contexts base: invalid compose project"
+    );
+}
+
+#[test]
 fn everything_wrong_is_told_at_once() {
     let told = load_one(
         "services:\n  web:\n    imgae: a\n    ports: [x]\n  db:\n    depends_on: [wbe]\n    tty: [1]\n  none: {}\n",

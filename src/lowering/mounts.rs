@@ -58,6 +58,13 @@ pub(super) fn lower_mounts(context: &mut Context<'_>) -> Vec<MountSpec> {
 }
 
 fn lower_mount(context: &mut Context<'_>, mount: &Mount) -> MountSpec {
+    if !mount.target.starts_with('/') {
+        let message = format!(
+            "invalid mount path: {:?} mount path must be absolute",
+            mount.target
+        );
+        context.report(Diagnostic::error(mount.span, message));
+    }
     let source = mount.source.as_ref();
     let kind = match mount.kind {
         MountType::Volume => {

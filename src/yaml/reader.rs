@@ -147,6 +147,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A string or a whole number as text. `08080` is neither: YAML reads a float.
+    pub fn string_or_whole(&self, diagnostics: &mut Diagnostics) -> Option<String> {
+        match &self.node.kind {
+            Kind::Scalar(scalar)
+                if matches!(scalar.resolved, Resolved::String | Resolved::Integer(_)) =>
+            {
+                Some(scalar.text.clone())
+            }
+            Kind::Scalar(_) => self.quoting("a string or an integer", diagnostics),
+            _ => self.wrong("a string or an integer", diagnostics),
+        }
+    }
+
     /// A boolean. `yes`, `off` and their like are taken with a warning.
     pub fn bool(&self, diagnostics: &mut Diagnostics) -> Option<bool> {
         let Kind::Scalar(scalar) = &self.node.kind else {

@@ -37,10 +37,18 @@ fn resolve_number(text: &str) -> Option<(Resolved, String)> {
         return Some((Resolved::Timestamp, printed));
     }
     let plain = text.replace('_', "");
-    if let Some(value) = integer(&plain) {
+    if let Some(value) = integer(&plain).filter(|_| !is_failed_octal(&plain)) {
         return Some((Resolved::Integer(value), value.to_string()));
     }
     resolve_float(&plain).map(float)
+}
+
+/// `08` begins like an octal number and is none: Go tries on, and takes it for a float.
+fn is_failed_octal(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    digits.starts_with('0')
+        && digits.bytes().all(|digit| digit.is_ascii_digit())
+        && digits.contains(['8', '9'])
 }
 
 fn float(value: f64) -> (Resolved, String) {
@@ -210,7 +218,8 @@ mod tests {
             ("0o755", "int 493"),
             ("0x1F", "int 31"),
             ("0b101", "int 5"),
-            ("08", "int 8"),
+            ("08", "float 8"),
+            ("08080", "float 8080"),
             ("00", "int 0"),
             ("-0", "int 0"),
             ("+1", "int 1"),

@@ -16,6 +16,7 @@ mod errors;
 mod examples;
 mod explain;
 mod isolation;
+mod keys;
 mod logs;
 mod network;
 mod preflight;

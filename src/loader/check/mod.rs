@@ -6,7 +6,9 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::model::{FileReference, MountType, NetworkMode, Project, Service, ServiceNetwork};
+use crate::model::{
+    FileReference, MountType, NetworkMode, Project, Resource, Service, ServiceNetwork,
+};
 use crate::yaml::{Map, Node};
 
 /// Checks the enabled services. Of those whose path is in `broken`, parts were taken out already.
@@ -15,32 +17,19 @@ pub(super) fn consistency(
     broken: &BTreeSet<String>,
     diagnostics: &mut Diagnostics,
 ) {
-    for (kind, names) in [
-        (
-            "services",
-            spans(project.services.values().map(|it| (&it.name, it.span))),
-        ),
-        (
-            "networks",
-            spans(
-                project
-                    .networks
-                    .values()
-                    .map(|it| (&it.resource.key, it.resource.span)),
-            ),
-        ),
-        (
-            "volumes",
-            spans(
-                project
-                    .volumes
-                    .values()
-                    .map(|it| (&it.resource.key, it.resource.span)),
-            ),
-        ),
-    ] {
-        check_names(kind, &names, diagnostics);
-    }
+    check_names(
+        "services",
+        project.services.values().map(|it| (&it.name, it.span)),
+        diagnostics,
+    );
+    let networks = project.networks.values().map(|it| &it.resource);
+    let volumes = project.volumes.values().map(|it| &it.resource);
+    let secrets = project.secrets.values().map(|it| &it.resource);
+    let configs = project.configs.values().map(|it| &it.resource);
+    check_names("networks", networks.map(key), diagnostics);
+    check_names("volumes", volumes.map(key), diagnostics);
+    check_names("secrets", secrets.map(key), diagnostics);
+    check_names("configs", configs.map(key), diagnostics);
     for service in project.services.values() {
         check_image(service, broken, diagnostics);
         check_dependencies(project, service, diagnostics);
@@ -58,17 +47,21 @@ pub(super) fn consistency(
     check_container_names(project, diagnostics);
 }
 
-fn spans<'a>(names: impl Iterator<Item = (&'a String, Span)>) -> Vec<(&'a str, Span)> {
-    names.map(|(name, span)| (name.as_str(), span)).collect()
+fn key(resource: &Resource) -> (&String, Span) {
+    (&resource.key, resource.span)
 }
 
-fn check_names(kind: &str, names: &[(&str, Span)], diagnostics: &mut Diagnostics) {
+fn check_names<'a>(
+    kind: &str,
+    names: impl Iterator<Item = (&'a String, Span)>,
+    diagnostics: &mut Diagnostics,
+) {
     for (name, span) in names {
         let good = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
         if name.is_empty() || !name.chars().all(good) {
             let message = format!("{kind}: additional properties '{name}' not allowed");
             diagnostics.push(
-                Diagnostic::error(*span, message)
+                Diagnostic::error(span, message)
                     .hint("names consist of letters, digits, `.`, `_` and `-`"),
             );
         }

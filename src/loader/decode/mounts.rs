@@ -28,12 +28,6 @@ pub(super) fn mount(mut fields: Fields<'_>) -> Option<Mount> {
         (tmpfs.bytes("size"), tmpfs.integer_from("mode", 0, 0o7777))
     });
     let target = fields.text("target").unwrap_or_default();
-    if !target.starts_with('/') {
-        fields.error(
-            "target",
-            format!("invalid mount path: {target:?} mount path must be absolute"),
-        );
-    }
     let (volume_nocopy, volume_subpath) = volume.unwrap_or_default();
     let (tmpfs_size, tmpfs_mode) = tmpfs.unwrap_or_default();
     Some(Mount {

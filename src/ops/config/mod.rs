@@ -177,7 +177,11 @@ fn list(project: &Project, what: &What) -> Vec<String> {
             lines.sort();
             lines
         }
-        What::Models | What::Project(_) | What::Variables | What::Hashes(_) => Vec::new(),
+        What::Models => {
+            let models = project.models.values();
+            models.map(|model| model.model.clone()).collect()
+        }
+        What::Project(_) | What::Variables | What::Hashes(_) => Vec::new(),
     }
 }
 
