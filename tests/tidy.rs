@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -258,6 +259,24 @@ fn every_source_file_says_what_it_is_for() {
         }
     }
     fail_on(&complaints);
+}
+
+#[test]
+fn what_is_shipped_has_no_fail_points() {
+    let features = |edges: &str| {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--package", "ketch"])
+            .args(["--edges", edges, "--invert", "ketch-runtime"])
+            .current_dir(ROOT)
+            .output()
+            .expect("cargo runs its tests");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("names are UTF-8")
+    };
+    let shipped = features("features,normal,build");
+    assert!(!shipped.contains("failpoints"), "{shipped}");
+    let tested = features("features");
+    assert!(tested.contains("failpoints"), "{tested}");
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub mod spec;
 // The kernel: the only unsafe code in the project
 pub mod sys;
 
+// For tests alone
+pub mod failpoint;
+
 // Storage
 pub mod store;
 pub mod content;

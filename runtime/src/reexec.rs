@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::failpoint::{self, Role};
 use crate::monitor::entry;
 
 /// Runs the monitor and never returns if this process was started as one. To be called before
@@ -10,8 +11,10 @@ use crate::monitor::entry;
 pub fn check() {
     let mut args = std::env::args_os();
     if args.next().is_some_and(|name| name == entry::ARGV0) {
+        failpoint::arm(Role::Monitor);
         let args: Vec<OsString> = args.collect();
         entry::run(&args);
         crate::sys::process::exit_now(0);
     }
+    failpoint::arm(Role::Command);
 }

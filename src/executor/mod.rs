@@ -23,6 +23,7 @@ use std::thread;
 
 use ketch_runtime::cancel::Cancel;
 use ketch_runtime::error::{Error, ErrorKind};
+use ketch_runtime::failpoint::{self, Point};
 
 pub use backend::Backend;
 pub use engine::EngineBackend;
@@ -94,10 +95,12 @@ pub fn run(
                 run.told_before(step);
                 let (sender, give_up) = (sender.clone(), &give_up);
                 scope.spawn(move || {
+                    failpoint::reached(Point::StepBegun);
                     let result = match &step.op {
                         Op::Gate(gate) => backend.wait(gate, give_up).map(|()| Vec::new()),
                         op => backend.perform(op, cancel).map(|()| backend.warnings(op)),
                     };
+                    failpoint::reached(Point::StepEnded);
                     // The owner only leaves when nothing runs, so the receiver is there.
                     let _received = sender.send(Message::Ended(step.id, result));
                 });

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use crate::kills::{kill, monitors};
 use crate::leftovers;
 use crate::random::{Random, setting};
+use crate::scenario::{kill, monitors};
 use crate::world::{World, eventually};
 
 #[test]

@@ -3,7 +3,7 @@
 use std::process::{Output, Stdio};
 
 use crate::leftovers;
-use crate::world::{Project, World, eventually};
+use crate::world::{Project, World};
 
 const COMPOSE: &str = "\
 services:
@@ -56,8 +56,6 @@ fn two_ups_and_an_up_with_a_down_leave_a_state_that_the_next_command_can_use() {
         assert_eq!(states, ["running", "running"]);
         ids.extend(leftovers::container_ids(&world));
         project.ketch(&["down", "-v", "-t", "0"]).ok();
-        eventually("everything is gone", || {
-            leftovers::of(&world, &ids).is_empty()
-        });
+        leftovers::assert_none(&world, &ids, &format!("round {round}"));
     }
 }

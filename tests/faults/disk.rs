@@ -85,6 +85,7 @@ fn orphans_are_listed_and_removed() {
     fs::create_dir_all(data.join("containers").join(&id)).unwrap();
     fs::create_dir_all(data.join("tmp/stage-0123456789abcdef/layer")).unwrap();
     fs::write(data.join(".images.json.7fffffff01234567"), "{").unwrap();
+    fs::create_dir_all(world.root("run").join("networks").join(&id)).unwrap();
     let listed = world
         .ketch(&data, &["--dry-run", "system", "prune", "--orphans"])
         .ok()

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::world::World;
 
@@ -26,6 +27,19 @@ pub fn of(world: &World, ids: &[String]) -> Vec<String> {
     left.extend(unfinished(&run));
     left.extend(cgroups(ids));
     left
+}
+
+/// Fails the test when anything is left, after a moment: what a killed monitor's child was about to
+/// do ends by itself.
+#[track_caller]
+pub fn assert_none(world: &World, ids: &[String], what: &str) {
+    let deadline = Instant::now() + Duration::from_secs(3);
+    let mut left = of(world, ids);
+    while !left.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        left = of(world, ids);
+    }
+    assert!(left.is_empty(), "{what}: left behind:\n{}", left.join("\n"));
 }
 
 /// Containers that have ever been in this world, by what is on disk.
@@ -145,7 +159,7 @@ fn unfinished(directory: &Path) -> Vec<String> {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_directory && !["layers", "blobs"].contains(&name.as_str()) {
+        if is_directory && name != "layers" {
             left.extend(unfinished(&entry.path()));
         } else if name.starts_with('.') {
             left.push(entry.path().display().to_string());

@@ -1,9 +1,9 @@
-//! The fault matrix: ketch and its monitors are killed (SIGKILL) at random moments of every kind
-//! of command; then the next `up -d` must end in the right state and the next `down -v` must
-//! leave nothing.
+//! The fault matrix: ketch and its monitors are killed (SIGKILL) at every fail point and at random
+//! moments of every kind of command; then the next `up -d` must end in the right state and the
+//! next `down -v` must leave nothing.
 //!
-//! `KETCH_FAULT_KILLS` says how many kills (200), `KETCH_FAULT_SEED` where the random moments
-//! begin; a failure prints both, and the moment. Needs root, like the e2e tests.
+//! `KETCH_FAULT_KILLS` says how many random kills (200), `KETCH_FAULT_SEED` where the random
+//! moments begin; a failure prints both, and the moment. Needs root, like the e2e tests.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,4 +21,6 @@ mod concurrent;
 mod disk;
 mod kills;
 mod leftovers;
+mod points;
 mod random;
+mod scenario;

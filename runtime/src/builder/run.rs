@@ -12,6 +12,7 @@ use crate::content::digest::Digest;
 use crate::engine::Engine;
 use crate::engine::containers::{BUILDER_LABEL, LogQuery, RemoveOptions};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::image::Image;
 use crate::image::config::ImageConfig;
 use crate::spec::{
@@ -64,6 +65,7 @@ pub fn run(
         created: None,
     };
     engine.create_container_from(&image, &spec)?;
+    failpoint::reached(Point::BuildStepCreated);
     let outcome = run_to_end(engine, &spec.name, step, tell, cancel)
         .and_then(|()| take_layer(engine, &spec.name, upper));
     let removed = engine.remove_container(
@@ -145,6 +147,7 @@ fn run_to_end(
         exit_code = state.exit_code;
     }
     if exit_code == 0 {
+        failpoint::reached(Point::BuildStepRun);
         return Ok(());
     }
     let command = step.args.join(" ");
@@ -165,6 +168,7 @@ fn take_layer(engine: &Engine, name: &str, upper: &Path) -> Result<()> {
     let written = engine.roots().container(&id).join("upper");
     fs::rename(&written, upper).context(|| format!("take the layer of {name}"))?;
     remove_stubs(upper);
+    failpoint::reached(Point::BuildLayerTaken);
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use crate::cancel::Cancel;
 use crate::content::digest::Digest;
 use crate::engine::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::image;
 use crate::image::config::{Empty, History};
 use crate::layer;
@@ -570,6 +571,7 @@ impl<'a> Solver<'a> {
                 events(BuildEvent::Failed { step });
             })?;
             cache::remember(roots, &key, &cached)?;
+            failpoint::reached(Point::BuildStepCached);
             events(BuildEvent::Finished { step });
             cached
         };

@@ -9,6 +9,7 @@ use rustix::event::EventfdFlags;
 use rustix::fs::inotify;
 
 use crate::error::{Context, Result};
+use crate::failpoint::{self, Point};
 
 /// A subscription; readable when there may be news.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl OomWatch {
     /// On v2 the file tells by inotify that it changed.
     pub(super) fn v2(directory: &Path) -> Result<Self> {
         let file = directory.join("memory.events");
+        failpoint::guard(Point::FileWatch)?;
         let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         inotify::add_watch(&fd, &file, inotify::WatchFlags::MODIFY)
             .context(|| format!("watch {}", file.display()))?;

@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::digest::{Digest, Digesting, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::store::document;
 
 /// The blobs below one directory (`Roots::blobs`).
@@ -27,7 +28,12 @@ impl Blobs {
 
     /// Where a blob lies, or would.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("sha256").join(digest.hex())
+        self.directory().join(digest.hex())
+    }
+
+    /// Where all of them lie.
+    pub fn directory(&self) -> PathBuf {
+        self.root.join("sha256")
     }
 
     /// Whether it is there.
@@ -37,11 +43,9 @@ impl Blobs {
 
     /// Starts a new blob.
     pub fn ingest(&self) -> Result<Ingest> {
-        let directory = self.root.join("sha256");
+        let directory = self.directory();
         document::make_directory(&directory)?;
-        let mut random = [0u8; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        let path = directory.join(format!(".ingest.{:016x}", u64::from_ne_bytes(random)));
+        let path = document::aside(&directory.join("ingest"))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
             .context(|| format!("create {}", path.display()))?;
@@ -142,6 +146,7 @@ impl Ingest {
             ));
         }
         file.sync_all()?;
+        failpoint::reached(Point::BlobWritten);
         place(&self.path, &self.blobs.path(&digest)).context(|| format!("store blob {digest}"))?;
         Ok(digest)
     }
@@ -149,6 +154,7 @@ impl Ingest {
 
 fn place(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to)?;
+    failpoint::reached(Point::BlobPlaced);
     if let Some(directory) = to.parent() {
         File::open(directory)?.sync_all()?;
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::cgroup;
 use crate::container::documents;
+use crate::content::blobs::Blobs;
 use crate::engine::Engine;
 use crate::error::{Context, Result};
 use crate::network::{self, bridge, presence, records};
@@ -178,7 +179,13 @@ impl Engine {
 
     fn temporary_files(&self) -> Vec<PathBuf> {
         let roots = self.roots();
-        let mut directories = vec![roots.data().to_owned(), roots.names(), roots.networks()];
+        let mut directories = vec![
+            roots.data().to_owned(),
+            roots.names(),
+            roots.networks(),
+            roots.build_cache(),
+            Blobs::new(roots.blobs()).directory(),
+        ];
         let presences = presence::names(&roots.network_run()).unwrap_or_default();
         directories.extend(presences.iter().map(|id| presence::directory(roots, id)));
         let containers = documents::ids(roots).unwrap_or_default();

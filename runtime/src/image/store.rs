@@ -16,6 +16,7 @@ use super::reference::Reference;
 use crate::content::blobs::Blobs;
 use crate::content::digest::Digest;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::layer;
 use crate::store::Roots;
 use crate::store::document::{self, Durability};
@@ -218,6 +219,7 @@ pub(super) fn register(
         size_bytes += layer::get(roots, chain_id)?.size_bytes;
     }
     let id = Blobs::new(roots.blobs()).put(config)?;
+    failpoint::reached(Point::ImageStored);
     let mut catalog = Catalog::read(roots)?;
     let stored = catalog.images.entry(id.clone()).or_default();
     stored.layers = chain;
@@ -231,6 +233,7 @@ pub(super) fn register(
         catalog.references.insert(reference.to_string(), id.clone());
     }
     catalog.write(roots)?;
+    failpoint::reached(Point::ImageNamed);
     let stored = catalog.images.get(&id).cloned().unwrap_or_default();
     catalog.image(roots, &id, &stored)
 }

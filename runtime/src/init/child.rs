@@ -15,6 +15,7 @@ use super::{JoinedNamespaces, Stdio, devices, reaper, rootfs};
 use crate::cgroup::View;
 use crate::container::record::Record;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::spec::{Namespace, NetworkMode};
 use crate::sys::process::Fork;
 use crate::sys::{self, mount, namespace};
@@ -57,6 +58,7 @@ fn steps(task: Task<'_>, socket: OwnedFd) -> Result<Infallible> {
     // Modes are meant as written while the tree is made; the program gets its own mask.
     sys::process::set_umask(0);
     finish::join_keyring(record)?;
+    failpoint::reached(Point::ChildBorn);
     let donor_shm = join_namespaces(&mut join)?;
     if matches!(spec.network, NetworkMode::None | NetworkMode::Networks(_)) {
         sys::process::set_loopback_up()?;
@@ -64,6 +66,7 @@ fn steps(task: Task<'_>, socket: OwnedFd) -> Result<Infallible> {
     // Mounts: the sources while we still share events with the host, then the new tree.
     let sources = rootfs::take_sources(&task.plan, &task.view, donor_shm)?;
     mount::make_all_slaves()?;
+    failpoint::reached(Point::ChildSourcesTaken);
     let mut joined = task.in_cgroup;
     if task.own_cgroup_namespace {
         while !joined {
@@ -79,7 +82,9 @@ fn steps(task: Task<'_>, socket: OwnedFd) -> Result<Infallible> {
         &task.directory,
         &task.layers,
     )?;
+    failpoint::reached(Point::ChildRootBuilt);
     rootfs::pivot(root.root.as_fd())?;
+    failpoint::reached(Point::ChildRootSwitched);
     finish::make_working_directory(root.root.as_fd(), &record.process.cwd)?;
     let devpts = root.devpts.as_ref().map(AsFd::as_fd);
     let terminal = finish::set_streams(task.stdio, devpts)?;
@@ -107,9 +112,11 @@ fn steps(task: Task<'_>, socket: OwnedFd) -> Result<Infallible> {
     set_sysctls(&root.proc, &task.sysctls)?;
     let finish = Finish::prepare(record, &record.process, task.rights, root.root.as_fd())?;
     finish.label(root.proc.as_fd())?;
+    failpoint::reached(Point::ChildPrepared);
     // Meeting point 2: cgroup, limits and network are in place. What comes after allocates
     // little, for the limits hold already.
     while !matches!(next(&socket)?, Message::Go) {}
+    failpoint::reached(Point::ChildReleased);
     if spec.init && spec.security.pid != Namespace::Host {
         return with_init(finish, &root, socket, master, record.process.tty);
     }

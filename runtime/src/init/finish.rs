@@ -14,6 +14,7 @@ use super::user::{self, Identity};
 use super::{Stdio, devices};
 use crate::container::record::{Process, Record};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::security::seccomp::{self, Architecture, Filter, Machine};
 use crate::security::{caps, lsm};
 use crate::sys;
@@ -184,6 +185,7 @@ impl Finish {
             self.install_filter()?;
         }
         self.drop_rights(self.capabilities)?;
+        failpoint::reached(Point::ChildRightsDropped);
         // The user may see a directory that root may not (NFS), but not the other way round.
         match early {
             Ok(()) => {}
@@ -226,6 +228,7 @@ impl Finish {
         // Meeting point 3.
         let master = terminal.as_ref().map(AsFd::as_fd);
         message::send(&socket, &Message::Ready, master.as_slice())?;
+        failpoint::reached(Point::ChildReady);
         // From here on fds that values own are closed: no way back, only exec or the end.
         std::mem::forget(terminal);
         let failure = match sys::fd::keep_only(socket) {

@@ -17,6 +17,7 @@ use super::{Child, StartRequest, devices, mounts, rootfs, sysctls};
 use crate::cgroup::Cgroup;
 use crate::container::record::{Process, Record};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::spec::{ContainerSpec, Namespace, NetworkMode};
 use crate::sys::process::Fork;
 use crate::sys::{self, namespace};
@@ -249,6 +250,7 @@ fn is_readable(fd: BorrowedFd<'_>, deadline: Instant) -> Result<bool> {
 pub fn start(request: StartRequest<'_>) -> Result<Pending> {
     let record = request.record;
     let cgroup = Cgroup::create(&record.id, record.spec.cgroup_parent.as_deref())?;
+    failpoint::reached(Point::CgroupMade);
     let started = start_in(request, &cgroup);
     if started.is_err()
         && let Err(error) = cgroup.remove()
@@ -274,6 +276,7 @@ fn start_in(request: StartRequest<'_>, cgroup: &Cgroup) -> Result<(Unborn, Owned
     let rules = devices::rules(&spec.resources, &nodes, privileged)?;
     let mut warnings = cgroup.apply(&spec.resources)?;
     warnings.extend(cgroup.restrict_devices(&rules)?);
+    failpoint::reached(Point::CgroupLimited);
     rootfs::prepare_directory(&request.directory, &request.layers)?;
     let own_cgroup_namespace = match &spec.security.cgroup {
         None => cgroup.is_unified(),
@@ -314,6 +317,7 @@ fn start_in(request: StartRequest<'_>, cgroup: &Cgroup) -> Result<(Unborn, Owned
     };
     drop(theirs);
     drop(task);
+    failpoint::reached(Point::NamespacesMade);
     let process = Unborn { pid, pidfd, socket };
     let settled = settle(&process, cgroup, v2.is_some(), record, &mut network);
     match (settled, network) {
@@ -339,6 +343,7 @@ fn settle(
 ) -> Result<()> {
     // While the child makes its mounts: the first write may take milliseconds.
     cgroup.add(process.pid, born_in_v2)?;
+    failpoint::reached(Point::CgroupJoined);
     // A child that has ended tells why later.
     let _told = message::send(&process.socket, &Message::Joined, &[]);
     if network.is_none() {

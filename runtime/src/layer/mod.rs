@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::digest::{Digest, Digesting};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::store::Roots;
 use crate::store::document::{self, Durability};
 use crate::store::staging::{self, Staging};
@@ -144,8 +145,12 @@ fn place(roots: &Roots, made: &Path, layer: &Layer) -> Result<()> {
     document::write(&made.join("layer.json"), layer, Durability::Crash)?;
     let to = roots.layers().join(layer.chain_id.hex());
     document::make_directory(&roots.layers())?;
+    failpoint::reached(Point::LayerStaged);
     match std::fs::rename(made, &to) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            failpoint::reached(Point::LayerPlaced);
+            Ok(())
+        }
         Err(_) if find(roots, &layer.chain_id)?.is_some() => Ok(()),
         Err(error) => Err(error).context(|| format!("place layer {}", layer.chain_id)),
     }

@@ -13,6 +13,7 @@ use crate::container::record::{Record, Source};
 use crate::container::state::{State, Status};
 use crate::container::{Container, documents};
 use crate::error::{Context, Error, Result};
+use crate::failpoint::{self, Point};
 use crate::network;
 use crate::store::Roots;
 use crate::store::events::{self, Event};
@@ -27,6 +28,7 @@ pub fn release(roots: &Roots, record: &Record, state: &State) -> Vec<Error> {
     let parent = record.spec.cgroup_parent.as_deref();
     let cgroup = Cgroup::of(&record.id, parent).and_then(|cgroup| cgroup.remove());
     errors.extend(cgroup.err());
+    failpoint::reached(Point::Released);
     errors
 }
 
@@ -54,12 +56,14 @@ pub fn remove(roots: &Roots, mut container: Container, volumes: bool) -> Result<
         documents::write_belongings(roots, id, &belongings)?;
         container.state.status = Status::Dead;
         documents::write_state(roots, id, &mut container.state)?;
+        failpoint::reached(Point::RemovalMarked);
     }
     let directory = roots.container(id);
     // What takes long or may be refused goes first, the record last.
     for part in ["upper", "work", "log"] {
         remove_tree(&directory.join(part))?;
     }
+    failpoint::reached(Point::WritableLayerRemoved);
     // Without a record its volumes are used no more; and whoever finds it so goes on here.
     match std::fs::remove_file(documents::record_path(roots, id)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -67,6 +71,7 @@ pub fn remove(roots: &Roots, mut container: Container, volumes: bool) -> Result<
         }
         _ => {}
     }
+    failpoint::reached(Point::RecordRemoved);
     discard(roots, id)?;
     announce(roots, record, "destroy", None);
     Ok(())
@@ -97,11 +102,16 @@ pub fn discard(roots: &Roots, id: &Id) -> Result<()> {
         // Another container may use it by its name; then it stays.
         let _in_use = volume::remove(roots, volume, true);
     }
+    failpoint::reached(Point::BelongingsRemoved);
     for name in &belongings.names {
         documents::release_name(roots, name, id)?;
     }
+    failpoint::reached(Point::NamesReleased);
     remove_tree(&roots.container_run(id))?;
-    remove_tree(&roots.container(id))
+    failpoint::reached(Point::RunDirectoryRemoved);
+    remove_tree(&roots.container(id))?;
+    failpoint::reached(Point::ContainerDirectoryRemoved);
+    Ok(())
 }
 
 fn remove_tree(path: &Path) -> Result<()> {

@@ -26,6 +26,7 @@ use crate::container::record::{Process, Record};
 use crate::container::state::{State, Status};
 use crate::container::{Container, documents};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::init::{self, Child, ExecRequest, Stdio};
 use crate::spec::signal;
 use crate::store::Roots;
@@ -194,6 +195,7 @@ impl Driver {
             }
         }
         word.say(&Reply::Done);
+        failpoint::reached(Point::WordSaid);
         self.work();
         sys::memory::give_back();
         while !self.done {
@@ -283,7 +285,10 @@ impl Driver {
                 self.tell_machine(event);
                 sys::memory::give_back();
             }
-            Action::AskToStop { signal } => self.ask_to_stop(signal),
+            Action::AskToStop { signal } => {
+                self.ask_to_stop(signal);
+                failpoint::reached(Point::StopSignalled);
+            }
             Action::Signal { signal } => {
                 let _gone = self.signal_init(signal);
             }
@@ -370,10 +375,12 @@ impl Driver {
                     self.add_output(output);
                 }
             }
+            failpoint::reached(Point::AdoptedStreams);
             self.watch_oom();
             // Without names or ports it is still better kept than alone.
             let adopted = self.net.adopt(&self.roots, &self.record, pid, &state);
             let adopted = adopted.and_then(|()| self.watch_net());
+            failpoint::reached(Point::AdoptedNetworks);
             if let Err(error) = adopted {
                 self.machine.state_mut().error = error.to_string();
             }
@@ -501,12 +508,14 @@ impl Driver {
     }
 
     fn init_ended(&mut self, exit: Exit) {
+        failpoint::reached(Point::ExitSeen);
         self.init = None;
         self.stdin = None;
         self.hearers.clear();
         for (_, mut output) in std::mem::take(&mut self.outputs) {
             output.finish(&mut self.log);
         }
+        failpoint::reached(Point::OutputEnded);
         self.on_oom();
         self.oom = None;
         if self.machine.state().oom_killed {
@@ -514,6 +523,7 @@ impl Driver {
         }
         // What is left is removed by the next start.
         let _left_over = spawn::remove_cgroup(&self.record);
+        failpoint::reached(Point::CgroupRemoved);
         let signal = match exit {
             Exit::Signal(signal) => Some(signal),
             Exit::Code(_) => None,
@@ -668,6 +678,7 @@ impl Driver {
                 grace,
                 keep,
             } => {
+                failpoint::reached(Point::StopReceived);
                 self.keep |= keep;
                 self.set_role(token, Role::Ending);
                 let by = StoppedBy::Hand;
@@ -855,6 +866,7 @@ impl Driver {
         let id = self.record.id.clone();
         // On a full disk the watchers still learn the truth.
         let _unwritten = documents::write_state(&self.roots, &id, self.machine.state_mut());
+        failpoint::reached(Point::StateSaved);
         let watchers: Vec<u64> = self
             .connections
             .iter()
@@ -894,7 +906,9 @@ impl Driver {
             }
         }
         cleanup::remove_sockets(&self.roots, &self.record.id);
+        failpoint::reached(Point::SocketsRemoved);
         self.answer_ending(&Reply::Done);
+        failpoint::reached(Point::EndAnswered);
         self.done = true;
     }
 }

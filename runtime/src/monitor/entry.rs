@@ -1,8 +1,9 @@
 //! The first and the last line of a monitor's life.
 //!
-//! Started as `ketch-monitor start|adopt DATA RUN ID` with a pipe as standard output. It says
-//! one line there (started, or why not) and then belongs to nobody: its own session, no
-//! standard streams, no signals from anybody's terminal.
+//! Started as `ketch-monitor start|adopt DATA RUN ID` with the container's lock as standard input
+//! and a pipe as standard output. It says one line there (started, or why not), lets go of the
+//! lock, and then belongs to nobody: its own session, no standard streams, no signals from
+//! anybody's terminal.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,6 +15,7 @@ use super::driver::Driver;
 use super::stdio;
 use crate::container::documents;
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::store::Roots;
 use crate::store::id::Id;
 use crate::sys;
@@ -28,8 +30,8 @@ pub const ADOPT: &str = "adopt";
 /// Runs a monitor to its end. `args` begin after the name.
 pub fn run(args: &[OsString]) {
     // Whoever started us reads the reason from the pipe; there is nobody else to tell.
-    let Ok(word) = detach() else { return };
-    let mut word = Word(Some(word));
+    let Ok(mut word) = detach() else { return };
+    failpoint::reached(Point::MonitorDetached);
     if let Err(error) = keep(args, &mut word) {
         word.say(&Reply::failed(&error));
     }
@@ -37,12 +39,17 @@ pub fn run(args: &[OsString]) {
 
 /// The line that the caller waits for, said once.
 #[derive(Debug)]
-pub struct Word(Option<OwnedFd>);
+pub struct Word {
+    pipe: Option<OwnedFd>,
+    /// The container's lock: the caller's and ours as long as there is nothing to say.
+    lock: Option<OwnedFd>,
+}
 
 impl Word {
     /// Says it; later calls say nothing.
     pub fn say(&mut self, reply: &Reply) {
-        if let Some(pipe) = self.0.take() {
+        drop(self.lock.take());
+        if let Some(pipe) = self.pipe.take() {
             let line = serde_json::to_vec(reply).unwrap_or_default();
             // The caller may have been killed; the container does not depend on it.
             let _nobody_listens = File::from(pipe).write_all(&line);
@@ -50,9 +57,12 @@ impl Word {
     }
 }
 
-/// Leaves the caller's session and streams; keeps the pipe.
-fn detach() -> Result<OwnedFd> {
-    let word = sys::fd::duplicate(std::io::stdout().as_fd())?;
+/// Leaves the caller's session and streams; keeps the pipe and the lock.
+fn detach() -> Result<Word> {
+    let word = Word {
+        pipe: Some(sys::fd::duplicate(std::io::stdout().as_fd())?),
+        lock: Some(sys::fd::duplicate(std::io::stdin().as_fd())?),
+    };
     let null = stdio::null()?;
     for number in 0..=2 {
         sys::fd::replace_stdio(null.as_fd(), number)?;
@@ -82,10 +92,13 @@ fn keep(args: &[OsString], word: &mut Word) -> Result<()> {
             format!("container {id} has a monitor already"),
         ));
     };
+    failpoint::reached(Point::MonitorLocked);
     let container = documents::find(&roots, &id)?
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("No such container: {id}")))?;
     let listener = control::listen(&roots, &id)?;
+    failpoint::reached(Point::MonitorListening);
     let mut driver = Driver::new(roots, container, listener)?;
+    failpoint::reached(Point::LogOpened);
     driver.run(mode == ADOPT, word)?;
     // Held to here: whoever sees the lock free finds everything cleaned up.
     drop(lock);

@@ -13,6 +13,7 @@ use crate::container::record::Record;
 use crate::container::state::{Endpoint, PublishedPort, State};
 use crate::container::{documents, files};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::init::{self, Child, JoinedNamespaces, StartRequest, Stdio};
 use crate::network::{self, Attachment, host, records, resolv};
 use crate::spec::{Namespace, NetworkMode};
@@ -93,6 +94,7 @@ pub fn start(
 ) -> Result<Started, Failure> {
     let directory = roots.container(&record.id);
     write_files(roots, record, &directory, &[])?;
+    failpoint::reached(Point::EtcFilesWritten);
     let (ends, outputs, stdin) = if record.process.tty {
         let terminal = Stdio::Terminal {
             rows: ROWS,
@@ -103,6 +105,7 @@ pub fn start(
         let streams = stdio::open_streams(run, record.process.stdin_open)?;
         (streams.ends, streams.outputs, streams.stdin)
     };
+    failpoint::reached(Point::StreamsOpened);
     let pending = init::start(StartRequest {
         record,
         directory: directory.clone(),
@@ -115,6 +118,7 @@ pub fn start(
         // Now the addresses are known; the mounts are made already.
         write_files(roots, record, &directory, &joined.endpoints)?;
     }
+    failpoint::reached(Point::NetworksJoined);
     let mut child = match pending.release() {
         Ok(child) => child,
         Err(error) => {
@@ -124,6 +128,7 @@ pub fn start(
             return Err(error.into());
         }
     };
+    failpoint::reached(Point::ProgramStarted);
     let mut outputs = outputs;
     if let Some(master) = child.terminal.take() {
         outputs.push(Output::terminal(master)?);

@@ -12,6 +12,7 @@ use super::Network;
 use super::ipam::Prefix;
 use super::sandbox;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::sys::netlink::{
     Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, Socket, attributes,
 };
@@ -209,6 +210,7 @@ pub fn create(socket: &mut Socket, network: &Network, mtu: u32, owner: &str) -> 
     socket
         .send(vec![link])
         .context(|| format!("create bridge {name}"))?;
+    failpoint::reached(Point::BridgeMade);
     let set_up = set_alias(socket, name, owner).and_then(|()| set_up_bridge(socket, network));
     if let Err(error) = set_up {
         delete_link(socket, name)?;
@@ -275,7 +277,9 @@ pub fn set_up_bridge(socket: &mut Socket, network: &Network) -> Result<()> {
         ));
     }
     messages.push(up(index));
-    socket.send(messages)
+    socket.send(messages)?;
+    failpoint::reached(Point::BridgeUp);
+    Ok(())
 }
 
 /// Writes on an interface whose it is, for who finds it later.

@@ -18,6 +18,7 @@ use super::{Attachment, DnsSockets, Network, nft, ports, records, resolv, sandbo
 use crate::container::record::Record;
 use crate::container::state::{Endpoint, PublishedPort};
 use crate::error::{Context, Error, Result};
+use crate::failpoint::{self, Point};
 use crate::spec::{EndpointSpec, NetworkMode};
 use crate::store::Roots;
 use crate::store::id::Id;
@@ -146,13 +147,16 @@ fn join(
     )?;
     connect(roots, &mut socket, netns, &planned, &endpoints, &links)?;
     publish(roots, record, &endpoints, gateways, &attachment.ports)?;
+    failpoint::reached(Point::PresenceWritten);
     forward_packets(&endpoints)?;
     rebuild_rules(roots, &bridge::links(&mut socket)?)?;
+    failpoint::reached(Point::RulesLoaded);
     let has_names = planned
         .iter()
         .any(|one| one.network.spec.name != records::DEFAULT);
     if has_names {
         attachment.dns = Some(open_resolver(netns, gateways, nft::create)?);
+        failpoint::reached(Point::ResolverOpened);
     }
     attachment.endpoints = endpoints;
     Ok(attachment)
@@ -188,6 +192,7 @@ fn settle(
         leases.grant(ipv4.as_ref(), ipv6.as_ref(), &request, &others)
     })
     .context(|| format!("network {}", network.spec.name))?;
+    failpoint::reached(Point::LeaseTaken);
     let length4 = network.ipv4.as_ref().map_or(32, |subnet| subnet.prefix_len);
     let length6 = network
         .ipv6
@@ -265,6 +270,7 @@ fn reserve_ports(
                 record.name, record.id
             ))
         })?;
+    failpoint::reached(Point::PortsReserved);
     attachment.ports = attachment
         .reserved
         .iter()
@@ -334,6 +340,7 @@ fn connect(
             hairpin,
         };
         bridge::create_cable(socket, netns, &cable)?;
+        failpoint::reached(Point::CableLaid);
     }
     let ends: Vec<Inside<'_>> = endpoints
         .iter()
@@ -348,7 +355,9 @@ fn connect(
     sandbox::inside(netns, || {
         bridge::set_up_inside(&mut Socket::route()?, &ends)
     })
-    .context(|| "set up the container's interfaces".into())
+    .context(|| "set up the container's interfaces".into())?;
+    failpoint::reached(Point::InterfacesReady);
+    Ok(())
 }
 
 /// Writes a presence for each endpoint; ports stand with the endpoint that publishes them.
@@ -502,6 +511,7 @@ fn leave(roots: &Roots, record: &Record, endpoints: &[Endpoint]) -> Vec<Error> {
         errors.extend(presence::remove(roots, network, &record.id).err());
     }
     errors.extend(presence::remove_unfinished(roots).err());
+    failpoint::reached(Point::PresenceRemoved);
     errors.extend(leave_kernel(roots, &interfaces).err());
     errors
 }
@@ -510,11 +520,13 @@ fn leave_kernel(roots: &Roots, interfaces: &[String]) -> Result<()> {
     let mut socket = Socket::route()?;
     let links = bridge::links(&mut socket)?;
     let rules = rebuild_rules(roots, &links);
+    failpoint::reached(Point::RulesUnloaded);
     for interface in interfaces {
         if links.iter().any(|link| link.name == *interface) {
             bridge::delete_link(&mut socket, interface)?;
         }
     }
+    failpoint::reached(Point::CablesRemoved);
     // Nobody removes the default network: its bridge goes with the last container.
     if let Ok(network) = records::get(roots, records::DEFAULT)
         && links.iter().any(|link| link.name == network.bridge)

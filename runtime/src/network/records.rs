@@ -17,6 +17,7 @@ use super::presence::{self, Presence};
 use super::ruleset::GatewayMode;
 use super::{Network, Subnet};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::spec::{NetworkSpec, SubnetSpec};
 use crate::store::Roots;
 use crate::store::document::{self, Durability};
@@ -158,6 +159,7 @@ fn create_as(roots: &Roots, spec: &NetworkSpec, id: Id, bridge: &str) -> Result<
     // The record first: a bridge without one would be nobody's.
     let file = path(roots, &network.id);
     document::write_versioned(&file, VERSION, &network, Durability::PowerLoss)?;
+    failpoint::reached(Point::NetworkRecorded);
     if let Err(error) = bridge::create(&mut socket, &network, mtu(&network, &host), &owner(roots)) {
         let _left_over = std::fs::remove_file(&file);
         return Err(error.context(format!("create network {}", spec.name)));
@@ -228,14 +230,18 @@ pub fn remove(roots: &Roots, name: &str) -> Result<()> {
         ));
     }
     bridge::delete_link(&mut socket, &network.bridge)?;
+    failpoint::reached(Point::BridgeRemoved);
     // Empty, but for the unfinished file of a monitor that was killed.
     let _absent = std::fs::remove_dir_all(presence::directory(roots, network.id.as_str()));
-    for file in [leases_path(roots, &network.id), path(roots, &network.id)] {
+    for (file, point) in [
+        (leases_path(roots, &network.id), Point::LeasesRemoved),
+        (path(roots, &network.id), Point::NetworkRemoved),
+    ] {
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).context(|| format!("remove {}", file.display()));
             }
-            _ => {}
+            _ => failpoint::reached(point),
         }
     }
     Ok(())

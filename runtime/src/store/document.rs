@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 
 /// No document of ours is anywhere near as large; a larger file is not ours.
 const LIMIT_BYTES: u64 = 256 << 20;
@@ -167,13 +168,16 @@ fn write_aside(path: &Path, content: &[u8], mode: u32, durability: Durability) -
         other => other,
     };
     let mut file = file?;
-    let written = fill(&mut file, content, mode, durability)
-        .and_then(|()| Ok(rustix::fs::rename(&aside, path)?));
+    let written = fill(&mut file, content, mode, durability).and_then(|()| {
+        failpoint::reached(Point::DocumentAside);
+        Ok(rustix::fs::rename(&aside, path)?)
+    });
     if written.is_err() {
         // The error that counts is the first one; a left-over has a name nobody reads.
         let _left_over = std::fs::remove_file(&aside);
     }
     written?;
+    failpoint::reached(Point::DocumentPlaced);
     if durability == Durability::PowerLoss {
         File::open(directory)?.sync_all()?;
     }
@@ -195,9 +199,10 @@ fn create(path: &Path, mode: u32) -> rustix::io::Result<File> {
     rustix::fs::open(path, flags, Mode::from_raw_mode(mode)).map(File::from)
 }
 
-/// `.NAME.<8 hex digits: our pid><8 more>`: same directory, so that the rename is one step; the
-/// pid, so that one whose writer was killed can be told (`is_abandoned`).
-fn aside(path: &Path) -> Result<PathBuf> {
+/// Where a file is written before it is renamed to `path`: `.NAME.<8 hex digits: our pid><8 more>`.
+/// Same directory, so that the rename is one step; the pid, so that one whose writer was killed can
+/// be told ([`is_abandoned`]).
+pub fn aside(path: &Path) -> Result<PathBuf> {
     let mut random = [0u8; 4];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     let mut name = std::ffi::OsString::from(".");
@@ -207,7 +212,7 @@ fn aside(path: &Path) -> Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-/// Whether this is a file that [`write()`] had begun when its process was killed.
+/// Whether this is a file at such a place whose process was killed before it was whole.
 pub fn is_abandoned(file_name: &str) -> bool {
     writer(file_name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::lock::{self, Lock};
 use super::{Roots, document};
 use crate::error::{Context, Result};
+use crate::failpoint::{self, Point};
 
 const TURN_OVER_BYTES: u64 = 4 << 20;
 
@@ -54,6 +55,7 @@ pub fn append(roots: &Roots, event: &Event) -> Result<()> {
     let file = file.context(|| format!("append to {}", path.display()))?;
     // One write, never a loop: half a line must not be continued behind another's.
     rustix::io::write(&file, &line).context(|| format!("append to {}", path.display()))?;
+    failpoint::reached(Point::EventAppended);
     let size_bytes = File::from(file).metadata()?.len();
     if size_bytes > TURN_OVER_BYTES {
         turn_over(roots)?;

@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 use super::id::Id;
 use super::{Roots, document};
 use crate::error::{Context, Result};
+use crate::failpoint::{self, Point};
 
 /// Only directories named so are ever swept.
 const PREFIX: &str = "stage-";
@@ -37,6 +38,7 @@ impl Staging {
             };
             let locked = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
             if locked.is_ok() && path.exists() {
+                failpoint::reached(Point::StagingMade);
                 return Ok(Self { path, _lock: lock });
             }
         }
@@ -72,7 +74,10 @@ pub fn discard(roots: &Roots, path: &Path) -> Result<()> {
     let staging = Staging::new(roots)?;
     match std::fs::rename(path, staging.join("discarded")) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.context(|| format!("remove {}", path.display())),
+        other => {
+            failpoint::reached(Point::Discarded);
+            other.context(|| format!("remove {}", path.display()))
+        }
     }
 }
 

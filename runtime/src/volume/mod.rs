@@ -16,6 +16,7 @@ pub use populate::populate;
 
 use crate::container::record::{Record, Source};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::spec::VolumeSpec;
 use crate::store::Roots;
 use crate::store::document::{self, Durability};
@@ -105,7 +106,9 @@ fn make(roots: &Roots, spec: &VolumeSpec) -> Result<()> {
         Durability::PowerLoss,
     )?;
     document::make_directory(&roots.volumes())?;
+    failpoint::reached(Point::VolumeStaged);
     std::fs::rename(&made, roots.volumes().join(&spec.name))?;
+    failpoint::reached(Point::VolumePlaced);
     Ok(())
 }
 

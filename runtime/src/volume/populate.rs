@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, FlockOperation};
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::layer::merged::{self, Merged, Node};
 
 /// Fills the volume at `data` with the image's directory at `target`. `layers` are the layers'
@@ -64,6 +65,7 @@ fn stage(source: &Node, filling: &Path, filled: &Path) -> Result<()> {
     std::fs::create_dir(filling)?;
     merged::copy_content(source, filling)?;
     std::fs::rename(filling, filled)?;
+    failpoint::reached(Point::VolumeFilled);
     Ok(())
 }
 
@@ -74,6 +76,7 @@ fn move_content(from: &Path, to: &Path) -> Result<()> {
         let there = to.join(entry.file_name());
         if there.symlink_metadata().is_err() {
             std::fs::rename(entry.path(), there)?;
+            failpoint::reached(Point::VolumeMoved);
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use crate::container::record::{Mount, Record, Source};
 use crate::container::state::State;
 use crate::engine::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::image::Image;
 use crate::monitor::cleanup;
 use crate::monitor::logfile;
@@ -71,9 +72,13 @@ impl Engine {
     ) -> Result<Record> {
         let directory = self.roots().container(id);
         self.make_directory(&directory)?;
+        failpoint::reached(Point::ContainerDirectoryMade);
         documents::write_belongings(self.roots(), id, &made.belongings)?;
+        failpoint::reached(Point::BelongingsWritten);
         documents::reserve_name(self.roots(), &spec.name, id)?;
+        failpoint::reached(Point::NameReserved);
         self.make_layer(&directory, image)?;
+        failpoint::reached(Point::WritableLayerMade);
         let mut mounts = self.settle_mounts(spec, made)?;
         for target in merge::uncovered_volumes(&image.config.config, spec) {
             mounts.push(self.anonymous_volume(&target, false, None, made)?);
@@ -88,8 +93,11 @@ impl Engine {
         };
         let record = merge::record(settled, image, spec)?;
         self.fill_volumes(&record, spec, image)?;
+        failpoint::reached(Point::VolumesReady);
         documents::write_state(self.roots(), id, &mut State::default())?;
+        failpoint::reached(Point::FirstStateWritten);
         documents::write_record(self.roots(), &record)?;
+        failpoint::reached(Point::RecordWritten);
         Ok(record)
     }
 
@@ -202,6 +210,7 @@ impl Engine {
         let asked = volume::anonymous()?;
         made.belongings.volumes.push(asked.name.clone());
         documents::write_belongings(self.roots(), &made.id, &made.belongings)?;
+        failpoint::reached(Point::BelongingsWritten);
         let volume = volume::create(self.roots(), &asked)?;
         let name = volume.spec.name;
         Ok(Mount {

@@ -20,6 +20,7 @@ use super::{LogQuery, LogRecord, Stream};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::monitor::control::{Ask, Client};
 use crate::monitor::logfile::{Settings, rotated};
 use crate::store::id::Id;
@@ -311,6 +312,7 @@ fn parse(line: &[u8]) -> Option<LogRecord> {
 
 impl Follow {
     fn new(engine: &Engine, id: &Id, path: &Path) -> Result<Self> {
+        failpoint::guard(Point::FileWatch)?;
         let changes =
             inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let directory = path.parent().unwrap_or(path);

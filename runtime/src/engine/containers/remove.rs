@@ -1,6 +1,7 @@
 //! Remove: everything of the container that is on disk.
 
 use super::{Grace, RemoveOptions, StopOptions, wait_until_gone};
+use crate::container::documents;
 use crate::container::state::Status;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,25 +29,27 @@ impl Engine {
             if status.is_active() {
                 self.stop(&id, &kill, true)?;
             }
-            if wait_until_gone(self.roots(), &id)? {
-                return self.remove_stopped(&id, options.volumes);
+            if wait_until_gone(self.roots(), &id)? && self.remove_stopped(&id, options.volumes)? {
+                return Ok(());
             }
             // It has just been started.
         }
     }
 
-    fn remove_stopped(&self, id: &Id, volumes: bool) -> Result<()> {
+    /// False when somebody has started it.
+    fn remove_stopped(&self, id: &Id, volumes: bool) -> Result<bool> {
         let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
         let container = match self.settle_locked(&guard, id) {
             // Somebody else was quicker.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             other => other?,
         };
-        if container.state.status.is_active() {
-            return Err(refused(&container.record.name, container.state.status));
+        if container.state.status.is_active() || documents::has_monitor(self.roots(), id)? {
+            return Ok(false);
         }
         cleanup::remove(self.roots(), container, volumes)?;
-        guard.remove()
+        guard.remove()?;
+        Ok(true)
     }
 }
 

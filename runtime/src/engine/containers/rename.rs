@@ -3,6 +3,7 @@
 use crate::container::documents;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::monitor::cleanup;
 use crate::monitor::control::{Ask, Client};
 use crate::store::id::is_valid_name;
@@ -36,12 +37,15 @@ impl Engine {
         belongings.names = vec![container.record.name.clone(), new_name.to_owned()];
         documents::write_belongings(self.roots(), &id, &belongings)?;
         documents::reserve_name(self.roots(), new_name, &id)?;
+        failpoint::reached(Point::NameReserved);
         let old_name = std::mem::replace(&mut container.record.name, new_name.to_owned());
         if let Err(error) = documents::write_record(self.roots(), &container.record) {
             documents::release_name(self.roots(), new_name, &id)?;
             return Err(error);
         }
+        failpoint::reached(Point::RecordRenamed);
         documents::release_name(self.roots(), &old_name, &id)?;
+        failpoint::reached(Point::OldNameReleased);
         if let Some(monitor) = Client::ask(self.roots(), &id, Ask::Reload, &[])? {
             monitor.answer(None)?;
         }

@@ -3,8 +3,6 @@
 //! Every verb that meets such a container does this first, so no orphan is ever left unseen.
 //! (A monitor that leaves by itself has written the container's end before.)
 
-use std::os::fd::AsFd as _;
-
 use jiff::Timestamp;
 
 use super::find::no_such_container;
@@ -14,6 +12,7 @@ use crate::container::state::{EndedBy, State, Status};
 use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::failpoint::{self, Point};
 use crate::monitor::cleanup;
 use crate::store::id::Id;
 use crate::store::lock::{self, Guard, Lock};
@@ -102,10 +101,8 @@ impl Engine {
             }
             return Ok(container);
         }
-        // The lock is held for as long as the new monitor takes over.
-        let _held = guard.as_fd();
         if is_alive(&container.state) || container.state.status == Status::Restarting {
-            self.run_monitor(id, Mode::Adopt)?;
+            self.run_monitor(guard, id, Mode::Adopt)?;
             return self.read(id);
         }
         self.bury(container)
@@ -132,6 +129,7 @@ impl Engine {
             state.error = Error::to_string(error);
         }
         documents::write_state(roots, &container.record.id, state)?;
+        failpoint::reached(Point::Buried);
         cleanup::announce(roots, &container.record, "die", Some(UNKNOWN_EXIT));
         self.take_back(container)
     }

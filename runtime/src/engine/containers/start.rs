@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -11,10 +11,11 @@ use super::wait_until_gone;
 use crate::container::state::Status;
 use crate::engine::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::failpoint::{self, Point};
 use crate::monitor::control::Reply;
 use crate::monitor::entry::{ADOPT, ARGV0, START};
 use crate::store::id::Id;
-use crate::store::lock::{self, Lock};
+use crate::store::lock::{self, Guard, Lock};
 use crate::sys;
 
 /// What a new monitor does first.
@@ -59,17 +60,21 @@ impl Engine {
             }
             Status::Created | Status::Exited => {}
         }
-        self.run_monitor(&id, Mode::Start)
+        self.run_monitor(&guard, &id, Mode::Start)
     }
 
-    /// Starts a monitor and waits for its word. The caller holds the container's lock.
-    pub(super) fn run_monitor(&self, id: &Id, mode: Mode) -> Result<()> {
+    /// Starts a monitor and waits for its word. The container's lock is the monitor's too until
+    /// then: were we killed, nobody would take the container for one that nobody starts.
+    pub(super) fn run_monitor(&self, guard: &Guard, id: &Id, mode: Mode) -> Result<()> {
         let (read, write) = sys::fd::pipe()?;
-        self.spawn_monitor(id, mode, write)?;
+        let lock = sys::fd::duplicate(guard.as_fd())?;
+        self.spawn_monitor(id, mode, lock, write)?;
+        failpoint::reached(Point::MonitorSpawned);
         let mut line = Vec::new();
         File::from(read)
             .read_to_end(&mut line)
             .context(|| "wait for the monitor".into())?;
+        failpoint::reached(Point::MonitorHeard);
         match serde_json::from_slice::<Reply>(&line) {
             Ok(reply) => reply.into_result().map(drop),
             Err(_) => Err(Error::new(
@@ -79,9 +84,9 @@ impl Engine {
         }
     }
 
-    /// The pipe is the monitor's standard output until it has said its line. It leaves our
-    /// session by itself.
-    fn spawn_monitor(&self, id: &Id, mode: Mode, word: OwnedFd) -> Result<()> {
+    /// The lock is the monitor's standard input and the pipe its standard output, until it has said
+    /// its line. It leaves our session by itself.
+    fn spawn_monitor(&self, id: &Id, mode: Mode, lock: OwnedFd, word: OwnedFd) -> Result<()> {
         // Processes of the container are forks of the monitor until they exec: none of them may
         // reach the binary itself. Where mounts are refused there are no containers either.
         let sealed = sys::mount::seal_program(self.program())
@@ -97,8 +102,9 @@ impl Engine {
             .arg(self.roots().run())
             .arg(id.as_str())
             .env_clear()
+            .envs(failpoint::environment())
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(lock))
             .stdout(Stdio::from(word))
             .stderr(Stdio::null())
             .spawn()

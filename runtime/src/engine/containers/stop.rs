@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::{Grace, StopOptions, wait_until_gone};
-use crate::container::Container;
+use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::failpoint::{self, Point};
 use crate::monitor::control::{Ask, Client};
 use crate::spec::signal;
 use crate::store::id::Id;
+use crate::store::lock::{self, Lock};
 
 impl Engine {
     /// Asks it to stop, kills it after the grace, returns when it has ended. One that does not
@@ -26,7 +28,7 @@ impl Engine {
         loop {
             let container = self.settled(id)?;
             if !container.state.status.is_active() {
-                if wait_until_gone(self.roots(), id)? {
+                if wait_until_gone(self.roots(), id)? && !self.is_started(id)? {
                     return Ok(());
                 }
                 // It has just been started.
@@ -44,9 +46,18 @@ impl Engine {
             // No monitor: it has just ended by itself. No answer: it was killed, and the next
             // look adopts its container.
             if let Some(client) = Client::ask(self.roots(), id, ask, &[])? {
+                failpoint::reached(Point::StopSent);
                 client.answer(None)?;
+                failpoint::reached(Point::StopAnswered);
             }
         }
+    }
+
+    /// Whether it runs, once nobody is about to start it.
+    fn is_started(&self, id: &Id) -> Result<bool> {
+        let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
+        let status = self.settle_locked(&guard, id)?.state.status;
+        Ok(status.is_active() || documents::has_monitor(self.roots(), id)?)
     }
 }
 
