@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// Bytes handed to the library at a time.
 const PIECE: usize = 16 << 10;
 /// Errors told of one file; the rest would be noise.
-const MOST_ERRORS: usize = 50;
+const MOST_ERRORS: usize = 1000;
 
 /// One document of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,14 +53,29 @@ pub enum Tag {
     Override,
 }
 
-/// Reads all documents of a file. After an error that leaves the rest unreadable, the
-/// documents before it are still returned.
+/// What was read of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Parsed {
+    pub documents: Vec<Document>,
+    /// An error left the rest unreadable; these are the documents before it.
+    pub cut: bool,
+}
+
+/// Reads all documents of a file.
 pub fn parse(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Vec<Document> {
+    parse_as_far_as_possible(text, file, diagnostics).documents
+}
+
+/// The same, and says whether there would have been more.
+pub fn parse_as_far_as_possible(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Parsed {
     if text.len() > MOST_BYTES {
         let span = Span::new(file, 0, 0);
         let message = format!("the file is larger than {} MiB", MOST_BYTES >> 20);
         diagnostics.push(Diagnostic::error(span, message));
-        return Vec::new();
+        return Parsed {
+            documents: Vec::new(),
+            cut: true,
+        };
     }
     // The library would take other first bytes of U+F000 and up for a broken mark.
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -84,8 +99,8 @@ pub fn parse(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Vec<Doc
     };
     let mut documents = Vec::new();
     // The way out was told when it was taken.
-    let _stopped = builder.documents(&mut documents);
-    documents
+    let cut = builder.documents(&mut documents).is_err();
+    Parsed { documents, cut }
 }
 
 /// The rest of the file can't be read; a diagnostic says why.
@@ -129,6 +144,8 @@ struct Built {
     height: usize,
     /// A plain scalar `<<`.
     merges: bool,
+    /// Nothing is known of it, which was told; its key is left out.
+    lost: bool,
 }
 
 /// What an anchor stands for.
@@ -250,7 +267,7 @@ impl Builder<'_, '_> {
                     span,
                     format!("anchor '{anchor}' value contains itself"),
                 ))?;
-                return Ok(Built::leaf(Node::null(span)));
+                return Ok(Built::lost(span));
             }
             None => {
                 let names = self.anchors.keys().map(String::as_str);
@@ -260,7 +277,7 @@ impl Builder<'_, '_> {
                     Diagnostic::error(span, format!("unknown anchor '{anchor}' referenced"));
                 diagnostic.hints.extend(meant);
                 self.error(diagnostic)?;
-                return Ok(Built::leaf(Node::null(span)));
+                return Ok(Built::lost(span));
             }
         };
         self.aliased += built.size;
@@ -297,7 +314,7 @@ impl Builder<'_, '_> {
             built.size += item.size;
             built.height = built.height.max(item.height + 1);
             end = item.node.span_if_in(end);
-            if item.tag != Some(Tag::Reset) {
+            if item.tag != Some(Tag::Reset) && !item.lost {
                 items.push(item.node);
             }
         }
@@ -332,7 +349,7 @@ impl Builder<'_, '_> {
             built.size += key_size + value.size;
             built.height = built.height.max(value.height + 1);
             end = value.node.span_if_in(end);
-            if !named {
+            if !named || value.lost {
                 continue;
             }
             if merges {
@@ -470,7 +487,7 @@ impl Builder<'_, '_> {
             (_, Some("binary")) => {
                 match base64(&value).and_then(|bytes| String::from_utf8(bytes).ok()) {
                     Some(text) => string(text),
-                    None => self.mistagged(span, &value, "!!binary")?,
+                    None => return self.mistagged(span, &value, "!!binary"),
                 }
             }
             (_, Some(core @ ("int" | "float" | "bool" | "null" | "timestamp"))) => {
@@ -489,7 +506,7 @@ impl Builder<'_, '_> {
                 if fits {
                     node
                 } else {
-                    self.mistagged(span, &value, &format!("!!{core}"))?
+                    return self.mistagged(span, &value, &format!("!!{core}"));
                 }
             }
             _ => string(value),
@@ -497,12 +514,12 @@ impl Builder<'_, '_> {
         Ok(built)
     }
 
-    fn mistagged(&mut self, span: Span, value: &str, tag: &str) -> Step<Node> {
+    fn mistagged(&mut self, span: Span, value: &str, tag: &str) -> Step<Built> {
         self.error(Diagnostic::error(
             span,
             format!("cannot decode `{value}` as a {tag}"),
         ))?;
-        Ok(Node::null(span))
+        Ok(Built::lost(span))
     }
 
     /// A scalar's own span, without the anchor and tag before it.
@@ -628,6 +645,14 @@ impl Built {
             size: 1,
             height: 0,
             merges: false,
+            lost: false,
+        }
+    }
+
+    fn lost(span: Span) -> Self {
+        Self {
+            lost: true,
+            ..Self::leaf(Node::null(span))
         }
     }
 }

@@ -121,7 +121,8 @@ fn write_leaf(text: &mut String, node: &Node, indent: usize) {
 }
 
 fn write_key(text: &mut String, key: &str) {
-    if key.contains('\n') {
+    // Plain, it would merge what stands under it.
+    if key.contains('\n') || key == "<<" {
         write_double_quoted(text, key);
     } else {
         write_string(text, key, 0);
