@@ -66,6 +66,16 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a place to one that is told already, once.
+    pub fn also(&mut self, span: Span, text: impl Into<String>) {
+        if self.labels.iter().all(|label| label.span != span) {
+            self.labels.push(Label {
+                span,
+                text: text.into(),
+            });
+        }
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -89,6 +99,18 @@ impl Diagnostics {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The one that says this, to add another place to it.
+    pub fn find(&mut self, message: &str) -> Option<&mut Diagnostic> {
+        self.0
+            .iter_mut()
+            .find(|diagnostic| diagnostic.message == message)
+    }
+
+    /// Those that came after the first `count`.
+    pub fn after(&mut self, count: usize) -> &mut [Diagnostic] {
+        self.0.get_mut(count..).unwrap_or_default()
     }
 
     /// Whether any of them is an error.

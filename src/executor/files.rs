@@ -39,6 +39,8 @@ impl Files for DiskFiles {
 fn read_text(path: &Path) -> Result<Arc<str>, Unreadable> {
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Missing,
+        ErrorKind::IsADirectory => Unreadable::Other("is a directory".into()),
+        ErrorKind::PermissionDenied => Unreadable::Other("permission denied".into()),
         _ => Unreadable::Other(error.to_string()),
     })?;
     match String::from_utf8(bytes) {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::session::Session;
+use super::paths;
+use super::session::{EnvFile, Session};
 use crate::diag::{Diagnostic, Severity};
 
 const NAMES: [&str; 4] = [
@@ -45,23 +46,18 @@ pub(super) fn find(session: &mut Session<'_>) -> Option<Found> {
         .unwrap_or_else(|| options.working_dir.clone());
     let dotenv_disabled = environment
         .get("COMPOSE_DISABLE_ENV_FILE")
-        .is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+        .is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "TRUE" | "true" | "True"));
     if env_files.is_empty() {
         if !dotenv_disabled {
-            session.read_env_file(&first_dir.join(".env"), false, &mut environment);
+            let own = EnvFile::of_project(first_dir.join(".env"), false, None);
+            session.read_env_files(&[own], &mut environment);
         }
     } else {
-        let shell = environment.clone();
-        // Later files beat earlier ones, the shell beats them all.
-        for file in &env_files {
-            let mut read = shell.clone();
-            session.read_env_file(file, true, &mut read);
-            for (name, value) in read {
-                if !shell.contains_key(&name) {
-                    environment.insert(name, value);
-                }
-            }
-        }
+        let given = env_files.iter().cloned();
+        let given: Vec<EnvFile> = given
+            .map(|file| EnvFile::of_project(file, true, None))
+            .collect();
+        session.read_env_files(&given, &mut environment);
     }
     let files = files(session, &environment)?;
     let project_dir = match &options.project_directory {
@@ -73,7 +69,8 @@ pub(super) fn find(session: &mut Session<'_>) -> Option<Found> {
             .map_or_else(|| options.working_dir.clone(), Path::to_owned),
     };
     if env_files.is_empty() && !dotenv_disabled && project_dir != first_dir {
-        session.read_env_file(&project_dir.join(".env"), false, &mut environment);
+        let own = EnvFile::of_project(project_dir.join(".env"), false, None);
+        session.read_env_files(&[own], &mut environment);
     }
     Some(Found {
         files,
@@ -137,6 +134,16 @@ fn files(
         options.config_files.clone()
     };
     if !named.is_empty() {
+        let remote = named.iter().filter_map(|file| file.to_str());
+        for file in remote.filter(|file| paths::is_remote_file(file)) {
+            let diagnostic = Diagnostic::new(Severity::Error, paths::not_fetched(file));
+            session
+                .diagnostics
+                .push(diagnostic.hint("download it and name the file"));
+        }
+        if session.diagnostics.has_errors() {
+            return None;
+        }
         let full = |file: &PathBuf| match file.as_os_str() == "-" {
             true => file.clone(),
             false => absolute(&options.working_dir, file),

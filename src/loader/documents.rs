@@ -6,17 +6,22 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 
+use super::extends::BaseFile;
+use super::notes::{Asked, How};
 use super::schema::Stage;
-use super::session::Session;
-use super::{canonical, extends, include, interpolate, merge, paths, schema, tags};
+use super::session::{EnvFile, Session};
+use super::{canonical, environment, extends, include, interpolate, merge, paths, schema, tags};
 use crate::diag::{Diagnostic, Diagnostics, Span};
-use crate::yaml::{Document, Map, Node, parse};
+use crate::yaml::parse::{self, Parsed};
+use crate::yaml::{Document, Entry, Map, Node, Tagged};
 
 /// A file's documents, as written.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) path: PathBuf,
     pub(super) documents: Vec<Document>,
+    /// No mistake was found yet.
+    sound: bool,
 }
 
 /// What a set of files is loaded against.
@@ -28,22 +33,60 @@ pub(super) struct Place<'a> {
 }
 
 /// Reads the files.
-pub(super) fn read(
-    session: &mut Session<'_>,
-    files: &[PathBuf],
-    asked_at: Option<Span>,
-) -> Vec<Text> {
-    let mut texts = Vec::new();
-    for path in files {
-        if let Some((file, text)) = session.read(path, asked_at) {
-            let documents = parse(&text, file, &mut session.diagnostics);
-            texts.push(Text {
-                path: path.clone(),
-                documents,
-            });
-        }
+pub(super) fn read(session: &mut Session<'_>, files: &[PathBuf]) -> Vec<Text> {
+    let texts = files
+        .iter()
+        .filter_map(|path| read_one(session, path, None));
+    texts.collect()
+}
+
+/// Reads a file that another may have asked for.
+fn read_one(session: &mut Session<'_>, path: &Path, asked: Option<Asked>) -> Option<Text> {
+    let (file, text) = session.read(path, asked.map(|asked| asked.at))?;
+    if let Some(asked) = asked {
+        session.asked.insert(file, asked);
     }
-    texts
+    let told = session.diagnostics.len();
+    let Parsed { documents, cut } =
+        parse::parse_as_far_as_possible(&text, file, &mut session.diagnostics);
+    session.cut |= cut;
+    let wrong: Vec<Span> = session
+        .diagnostics
+        .after(told)
+        .iter()
+        .filter_map(place)
+        .collect();
+    for document in &documents {
+        session.broken.extend(services_around(document, &wrong));
+    }
+    Some(Text {
+        path: path.to_owned(),
+        documents,
+        sound: wrong.is_empty(),
+    })
+}
+
+fn place(diagnostic: &Diagnostic) -> Option<Span> {
+    diagnostic.labels.first().map(|label| label.span)
+}
+
+/// The paths of the services that these places lie in.
+fn services_around(document: &Document, places: &[Span]) -> Vec<String> {
+    if places.is_empty() {
+        return Vec::new();
+    }
+    let services = document.root.as_map().and_then(|map| map.get("services"));
+    let services = services.and_then(Node::as_map).into_iter().flatten();
+    let around = |entry: &&Entry| {
+        let whole = entry.key_span.to(entry.value.span);
+        places
+            .iter()
+            .any(|place| (whole.start..=whole.end).contains(&place.start))
+    };
+    services
+        .filter(around)
+        .map(|entry| format!("services.{}", entry.key))
+        .collect()
 }
 
 /// The `name:` of the last document that has one.
@@ -53,11 +96,9 @@ pub(super) fn name(texts: &[Text], environment: &IndexMap<String, String>) -> Op
         .filter_map(|document| document.root.as_map()?.get("name"))
         .rfind(|name| name.as_str().is_some_and(|name| !name.is_empty()))?;
     let mut name = name.clone();
-    interpolate::interpolate(
-        &mut name,
-        &|variable| environment.get(variable).cloned(),
-        &mut Diagnostics::default(),
-    );
+    // What is wrong with it is told when its document is interpolated.
+    let lookup = |variable: &str| environment.get(variable).cloned();
+    let _values = interpolate::interpolate(&mut name, &lookup, &mut Diagnostics::default());
     name.as_str().map(ToOwned::to_owned)
 }
 
@@ -75,10 +116,13 @@ pub(super) fn merged(
             if document.root.is_null() {
                 continue;
             }
-            let mut root = prepared(session, document.root, place);
+            let mut root = interpolated(session, document.root, place);
+            drop_version(session, &mut root);
+            prepare(session, &mut root, place);
             for item in include::take(&mut root, &mut session.diagnostics) {
                 if let Some(included) = included(session, &item, &path, place, chain) {
-                    root = include::merge_in(root, included, &mut session.diagnostics);
+                    let told = &mut session.diagnostics;
+                    root = include::merge_in(root, &document.tags, included, told);
                 }
             }
             let mut root = extended(session, &path, root, &document.tags, place);
@@ -88,7 +132,7 @@ pub(super) fn merged(
                     root
                 }
                 Some(mut earlier) => {
-                    tags::apply(&document.tags, &mut earlier);
+                    tags::apply(&document.tags, &mut earlier, &mut session.diagnostics);
                     merge::merge(earlier, root, &mut session.diagnostics)
                 }
             });
@@ -97,31 +141,33 @@ pub(super) fn merged(
     model
 }
 
-/// One document: interpolated, checked, in its long form, with absolute paths.
-fn prepared(session: &mut Session<'_>, mut root: Node, place: Place<'_>) -> Node {
-    let options = session.options;
-    let mut stage = Stage::Uninterpolated;
-    if !options.no_interpolate {
-        stage = Stage::Document;
+/// One document with its variables replaced.
+fn interpolated(session: &mut Session<'_>, mut root: Node, place: Place<'_>) -> Node {
+    if !session.options.no_interpolate {
         let lookup = |name: &str| place.environment.get(name).cloned();
-        interpolate::interpolate(&mut root, &lookup, &mut session.diagnostics);
+        let told = &mut session.diagnostics;
+        let values = interpolate::interpolate(&mut root, &lookup, told);
+        session.replaced.extend(values);
     }
-    drop_version(session, &mut root);
-    schema::check(
-        &mut root,
-        stage,
-        &mut session.broken,
-        &mut session.diagnostics,
-    );
+    root
+}
+
+/// One document: checked, in its long form, with absolute paths.
+fn prepare(session: &mut Session<'_>, root: &mut Node, place: Place<'_>) {
+    let options = session.options;
+    let stage = match options.no_interpolate {
+        true => Stage::Uninterpolated,
+        false => Stage::Document,
+    };
+    schema::check(root, stage, &mut session.broken, &mut session.diagnostics);
     match stage {
-        Stage::Uninterpolated => canonical::around_variables(&mut root),
-        _ => canonical::canonical(&mut root, &mut session.diagnostics),
+        Stage::Uninterpolated => canonical::around_variables(root),
+        _ => canonical::canonical(root, &mut session.diagnostics),
     }
     if !options.no_path_resolution {
         let home = place.environment.get("HOME").map(String::as_str);
-        paths::resolve(&mut root, place.directory, home);
+        paths::resolve(root, place.directory, home);
     }
-    root
 }
 
 fn drop_version(session: &mut Session<'_>, root: &mut Node) {
@@ -146,36 +192,57 @@ fn included(
     chain.push((session.shown(asking), item.span));
     let mut files = Vec::new();
     for path in &item.paths {
+        if paths::is_remote_file(&path.value) {
+            refuse_remote(session, "include", &path.value, path.span);
+            continue;
+        }
         let file = full(&path.value);
         let shown = session.shown(&file);
         if !include::refuse_cycle(chain, &shown, &mut session.diagnostics) {
-            files.push(file);
+            files.push((file, path.span));
         }
     }
     let directory = match &item.project_directory {
         Some(directory) => full(&directory.value),
         None => files
             .first()
-            .and_then(|file| file.parent())
+            .and_then(|(file, _)| file.parent())
             .map_or_else(|| place.directory.to_owned(), Path::to_owned),
     };
+    let env_files: Vec<EnvFile> = match &item.env_files {
+        Some(given) => given
+            .iter()
+            .map(|file| EnvFile::of_project(full(&file.value), true, Some(file.span)))
+            .collect(),
+        None => vec![EnvFile::of_project(directory.join(".env"), false, None)],
+    };
     let mut environment = place.environment.clone();
-    match &item.env_files {
-        Some(env_files) => {
-            for file in env_files {
-                session.read_env_file(&full(&file.value), true, &mut environment);
-            }
-        }
-        None => session.read_env_file(&directory.join(".env"), false, &mut environment),
+    session.read_env_files(&env_files, &mut environment);
+    let mut texts = Vec::new();
+    for (file, at) in files {
+        let how = How::Included;
+        texts.extend(read_one(session, &file, Some(Asked { at, how })));
     }
-    let texts = read(session, &files, Some(item.span));
     let inner = Place {
         directory: &directory,
         environment: &environment,
     };
-    let model = merged(session, texts, inner, chain);
+    let mut model = merged(session, texts, inner, chain);
     chain.pop();
+    if let Some(model) = &mut model
+        && !session.options.no_interpolate
+    {
+        environment::resolve_valueless(model, &environment);
+    }
     model
+}
+
+fn refuse_remote(session: &mut Session<'_>, key: &str, file: &str, at: Span) {
+    let message = format!("{key}: {}", paths::not_fetched(file));
+    let diagnostic = Diagnostic::error(at, message);
+    session
+        .diagnostics
+        .push(diagnostic.hint("download it and name the file here"));
 }
 
 /// A document with its `extends` resolved.
@@ -183,65 +250,95 @@ fn extended(
     session: &mut Session<'_>,
     path: &Path,
     root: Node,
-    tags: &[crate::yaml::Tagged],
+    tags: &[Tagged],
     place: Place<'_>,
 ) -> Node {
-    let main = path.to_string_lossy().into_owned();
     let document = extends::BaseFile {
-        name: main.clone(),
-        root,
-        tags: tags.to_vec(),
+        name: path.to_string_lossy().into_owned(),
+        shown: session.shown(path),
+        documents: vec![Document {
+            root,
+            tags: tags.to_vec(),
+        }],
+        prepared: true,
     };
-    // The callback tells into the session while the resolver tells into its own list.
+    // The bases tell into the session while the resolver tells into its own list.
     let mut told = Diagnostics::default();
-    let mut load = |file: &str, asking: &extends::BaseFile, span: Span, _: &mut Diagnostics| {
-        let directory = if asking.name == main {
-            place.directory.to_owned()
-        } else {
-            Path::new(&asking.name)
-                .parent()
-                .unwrap_or(place.directory)
-                .to_owned()
-        };
-        base_file(session, file, &directory, span, place)
-    };
-    let resolved = extends::resolve(document, &mut load, &mut told);
+    let mut bases = Bases { session, place };
+    let resolved = extends::resolve(document, &mut bases, &mut told);
     session.diagnostics.extend(told);
+    let broken = resolved.broken.iter();
+    session
+        .broken
+        .extend(broken.map(|name| format!("services.{name}")));
+    let extended = resolved.extended.into_iter();
+    session
+        .extended
+        .extend(extended.map(|it| (it.name.clone(), it)));
     resolved.root
 }
 
-fn base_file(
-    session: &mut Session<'_>,
-    file: &str,
-    directory: &Path,
-    span: Span,
-    place: Place<'_>,
-) -> Option<Rc<extends::BaseFile>> {
-    let home = place.environment.get("HOME").map(String::as_str);
-    let path = PathBuf::from(paths::absolute(directory, file, home));
-    let text = read(session, std::slice::from_ref(&path), Some(span)).pop()?;
-    let inner = Place {
-        directory: path.parent().unwrap_or(directory),
-        environment: place.environment,
-    };
-    let mut model: Option<Node> = None;
-    let mut all_tags = Vec::new();
-    for document in text.documents {
-        let mut root = prepared(session, document.root, inner);
-        root.as_map_mut()
-            .and_then(|map: &mut Map| map.remove("include"));
-        all_tags.extend(document.tags.clone());
-        model = Some(match model {
-            None => root,
-            Some(mut earlier) => {
-                tags::apply(&document.tags, &mut earlier);
-                merge::merge(earlier, root, &mut session.diagnostics)
-            }
+/// The files that services are extended from.
+struct Bases<'s, 'a> {
+    session: &'s mut Session<'a>,
+    place: Place<'s>,
+}
+
+impl extends::Bases for Bases<'_, '_> {
+    fn file(&mut self, file: &str, asking: &BaseFile, at: Span) -> Option<Rc<BaseFile>> {
+        if paths::is_remote_file(file) {
+            refuse_remote(self.session, "extends.file", file, at);
+            return None;
+        }
+        let directory = match asking.prepared {
+            true => self.place.directory,
+            false => directory_of(asking, self.place.directory),
+        };
+        let home = self.place.environment.get("HOME").map(String::as_str);
+        let path = PathBuf::from(paths::absolute(directory, file, home));
+        let how = How::Extended;
+        let text = read_one(self.session, &path, Some(Asked { at, how }))?;
+        if !text.sound {
+            return None;
+        }
+        let shown = self.session.shown(&path);
+        let documents = text.documents.into_iter().map(|document| Document {
+            root: interpolated(self.session, document.root, self.place),
+            tags: document.tags,
         });
+        Some(Rc::new(BaseFile {
+            name: path.to_string_lossy().into_owned(),
+            shown,
+            documents: documents.collect(),
+            prepared: false,
+        }))
     }
-    Some(Rc::new(extends::BaseFile {
-        name: path.to_string_lossy().into_owned(),
-        root: model?,
-        tags: all_tags,
-    }))
+
+    fn prepare(&mut self, file: &BaseFile, name: &str, service: Node) -> (Node, bool) {
+        let span = service.span;
+        let only = |key: &str, value: Node| {
+            let mut map = Map::new();
+            map.insert(key, span, value);
+            Node::map(map, span)
+        };
+        let mut root = only("services", only(name, service));
+        let place = Place {
+            directory: directory_of(file, self.place.directory),
+            environment: self.place.environment,
+        };
+        let told = self.session.diagnostics.len();
+        prepare(self.session, &mut root, place);
+        let sound = self.session.diagnostics.after(told).is_empty();
+        let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
+        let service = services
+            .and_then(Node::as_map_mut)
+            .and_then(|map| map.remove(name));
+        let nothing = || Node::map(Map::new(), span);
+        (service.map_or_else(nothing, |entry| entry.value), sound)
+    }
+}
+
+/// What the paths of a base file are relative to.
+fn directory_of<'b>(file: &'b BaseFile, project: &'b Path) -> &'b Path {
+    Path::new(&file.name).parent().unwrap_or(project)
 }

@@ -11,7 +11,7 @@ pub type Variables = IndexMap<String, Spanned<String>>;
 
 /// Reads a file in Compose's grammar into `variables`, which may hold those of earlier files:
 /// they can be referred to, and are overwritten. References are looked up in `environment`
-/// first. `name` is the file's in errors, which end the reading.
+/// first. `name` is the file's in errors; after one the next line is read.
 pub fn parse(
     text: &str,
     (file, name): (FileId, &str),
@@ -24,17 +24,23 @@ pub fn parse(
         file,
         at: start(text),
     };
-    loop {
-        match parser.statement(environment, variables, diagnostics) {
-            Ok(true) => {}
-            Ok(false) => return,
+    for _ in 0..MOST_ERRORS {
+        match parser.assignments(environment, variables, diagnostics) {
+            Ok(()) => return,
             Err(problem) => {
+                parser.at = parser.line_end(parser.at.max(problem.at));
+                let unclosed = problem.unclosed;
                 diagnostics.push(problem.told(text, file, name));
-                return;
+                if unclosed {
+                    return;
+                }
             }
         }
     }
 }
+
+/// Errors told of one file; the rest would be noise.
+const MOST_ERRORS: usize = 1000;
 
 /// Reads `KEY=VALUE` lines as `docker run --env-file` does: no quotes, no variables.
 pub fn parse_raw(
@@ -45,6 +51,7 @@ pub fn parse_raw(
     diagnostics: &mut Diagnostics,
 ) {
     let mut at = start(text);
+    let mut errors = 0;
     while at < text.len() {
         let end = text[at..]
             .find('\n')
@@ -66,13 +73,13 @@ pub fn parse_raw(
             } else {
                 format!("variable {key:?} contains whitespaces")
             };
-            let problem = Problem {
-                message,
-                at: key_at,
-                length: key.len(),
-            };
+            let problem = Problem::new(message, key_at, key.len());
             diagnostics.push(problem.told(text, file, name));
-            return;
+            errors += 1;
+            if errors == MOST_ERRORS {
+                return;
+            }
+            continue;
         }
         let value_at = key_at + key.len() + usize::from(value.is_some());
         let value = value.map(ToOwned::to_owned).or_else(|| environment(key));
@@ -83,11 +90,13 @@ pub fn parse_raw(
     }
 }
 
-/// What ends the reading, and where.
+/// What is wrong with a line, and where.
 struct Problem {
     message: String,
     at: usize,
     length: usize,
+    /// A quote is open until the end: there is no next line.
+    unclosed: bool,
 }
 
 impl Problem {
@@ -96,13 +105,18 @@ impl Problem {
             message: message.into(),
             at,
             length,
+            unclosed: false,
         }
     }
 
     fn told(self, text: &str, file: FileId, name: &str) -> Diagnostic {
         let line = text[..self.at.min(text.len())].matches('\n').count() + 1;
         let message = format!("failed to read {name}: line {line}: {}", self.message);
-        Diagnostic::error(span(file, self.at, self.length), message)
+        let diagnostic = Diagnostic::error(span(file, self.at, self.length), message);
+        match self.unclosed {
+            true => diagnostic.hint("the quote is never closed"),
+            false => diagnostic,
+        }
     }
 }
 
@@ -113,6 +127,17 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
+    /// Reads up to the end, or to the first error.
+    fn assignments(
+        &mut self,
+        environment: &Lookup<'_>,
+        variables: &mut Variables,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(), Problem> {
+        while self.statement(environment, variables, diagnostics)? {}
+        Ok(())
+    }
+
     /// Reads one assignment; `false` at the end of the file.
     fn statement(
         &mut self,
@@ -261,11 +286,11 @@ impl Parser<'_> {
             }
         }
         let line = &self.text[start..self.line_end(start)];
-        Err(Problem::new(
-            format!("unterminated quoted value {line}"),
-            start,
-            line.len(),
-        ))
+        let message = format!("unterminated quoted value {line}");
+        Err(Problem {
+            unclosed: true,
+            ..Problem::new(message, start, line.len())
+        })
     }
 
     fn expand(

@@ -4,9 +4,8 @@
 use indexmap::IndexMap;
 
 use super::dotenv;
-use super::files::Unreadable;
-use super::session::Session;
-use crate::diag::Diagnostic;
+use super::session::{EnvFile, Session};
+use crate::diag::Span;
 use crate::model::{Project, Service};
 use crate::yaml::{Kind, Map, Node};
 
@@ -81,30 +80,16 @@ fn read_of_service(
         let value = environment.get(name).cloned();
         value.or_else(|| own.get(name).cloned().flatten())
     };
-    for env_file in &service.env_files {
-        let text = match session.files.read(&env_file.path) {
-            Ok(text) => text,
-            Err(Unreadable::Missing) if !env_file.required => continue,
-            Err(reason) => {
-                let path = env_file.path.display();
-                let message = match reason {
-                    Unreadable::Missing => format!("env file {path} not found"),
-                    Unreadable::Other(reason) => format!("failed to read {path}: {reason}"),
-                };
-                let at = service
-                    .canonical
-                    .as_map()
-                    .and_then(|map| map.get("env_file"));
-                let span = at.map_or(service.span, |node| node.span);
-                session.diagnostics.push(
-                    Diagnostic::error(span, message)
-                        .hint("create the file, or write `required: false` beside its `path`"),
-                );
-                continue;
-            }
+    for (index, env_file) in service.env_files.iter().enumerate() {
+        let wanted = EnvFile {
+            path: env_file.path.clone(),
+            required: env_file.required,
+            of_service: true,
+            asked_at: Some(place(&service.canonical, index).unwrap_or(service.span)),
         };
-        let shown = session.shown(&env_file.path);
-        let file = session.sources.add(shown, text.clone());
+        let Some((file, text)) = session.read_env_text(&wanted) else {
+            continue;
+        };
         let name = env_file.path.display().to_string();
         let parse = if env_file.format.as_deref() == Some("raw") {
             dotenv::parse_raw
@@ -140,4 +125,11 @@ fn read_of_service(
         Node::map(canonical, service.span),
     );
     service.environment = merged;
+}
+
+/// Where the path of an env file was written.
+fn place(service: &Node, index: usize) -> Option<Span> {
+    let files = service.as_map()?.get("env_file")?.as_list()?;
+    let path = files.get(index)?.as_map()?.get("path")?;
+    Some(path.span)
 }

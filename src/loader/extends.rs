@@ -1,52 +1,99 @@
-//! `extends`: a service begun by another, of this file or of one that a callback loads.
+//! `extends`: a service begun by another, of this file or of one that the caller loads.
 //!
 //! The base is inherited whole, its own `extends` first; then the local service is merged
 //! over it, after its `!reset` and `!override` tags. Places stay those of the files where
-//! each value was written.
+//! each value was written. Of a base file, only the services that are asked for count.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{merge, tags};
 use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
-use crate::yaml::{Map, Node, Path, Reader, Tagged};
+use crate::yaml::{Document, Entry, Map, Node, Path, Reader, Tagged};
 
 /// One file that services are taken from.
 #[derive(Debug, Clone)]
 pub struct BaseFile {
     /// Which file it is: an absolute path.
     pub name: String,
-    /// Interpolated and canonical, with its paths made absolute against its own directory.
-    pub root: Node,
-    pub tags: Vec<Tagged>,
+    /// The same for people.
+    pub shown: String,
+    /// Interpolated; later ones override earlier ones.
+    pub documents: Vec<Document>,
+    /// Whether the services are checked and in their long form already.
+    pub prepared: bool,
 }
 
-/// Loads the file of an `extends`: what it is called there, the file that says so, where.
-/// `None` after telling why it can't.
-pub type Load<'a> = dyn FnMut(&str, &BaseFile, Span, &mut Diagnostics) -> Option<Rc<BaseFile>> + 'a;
+/// Where base services come from.
+pub trait Bases {
+    /// The file of an `extends`: what it is called there, the file that says so, where.
+    /// `None` after telling why it can't be had.
+    fn file(&mut self, path: &str, asking: &BaseFile, span: Span) -> Option<Rc<BaseFile>>;
 
-/// Replaces each service that extends another by what comes out. `document` is the main file.
-pub fn resolve(document: BaseFile, load: &mut Load<'_>, diagnostics: &mut Diagnostics) -> BaseFile {
+    /// A service as it stands in a base file: checked, in its long form, with paths made
+    /// absolute against the file's directory. With it, whether it is without mistakes.
+    fn prepare(&mut self, file: &BaseFile, name: &str, service: Node) -> (Node, bool);
+}
+
+/// What became of a document.
+#[derive(Debug)]
+pub struct Resolved {
+    pub root: Node,
+    /// Services of which something is missing, which was told.
+    pub broken: Vec<String>,
+    /// The services that extend others.
+    pub extended: Vec<Extended>,
+}
+
+/// A service that extends another.
+#[derive(Debug, Clone)]
+pub struct Extended {
+    pub name: String,
+    /// What its own file says about it.
+    pub own: Span,
+    /// The value of its `extends`.
+    pub at: Span,
+}
+
+/// Replaces each service of the document that extends another by what comes out.
+pub fn resolve(
+    document: BaseFile,
+    bases: &mut dyn Bases,
+    diagnostics: &mut Diagnostics,
+) -> Resolved {
     let main = Rc::new(document);
     let mut resolver = Resolver {
-        load,
+        bases,
         diagnostics,
         done: BTreeMap::new(),
         files: BTreeMap::new(),
     };
-    let names = services(&main.root).into_iter().flatten();
-    let extending = names.filter(|entry| extends(&main.root, &entry.key).is_some());
-    let resolved: Vec<(String, Rc<Node>)> = extending
-        .filter_map(|entry| {
-            let service = resolver.service(&main, &entry.key, &mut Vec::new())?;
-            Some((entry.key.clone(), service))
-        })
-        .collect();
+    let mut broken = Vec::new();
+    let mut extended = Vec::new();
+    let mut resolved = Vec::new();
+    for entry in main.services() {
+        let Some(extends) = extends(&entry.value) else {
+            continue;
+        };
+        extended.push(Extended {
+            name: entry.key.clone(),
+            own: entry.value.span,
+            at: extends.span,
+        });
+        let service = resolver.service(&main, &entry.key, &mut Vec::new());
+        if service.as_ref().is_none_or(|service| !service.sound) {
+            broken.push(entry.key.clone());
+        }
+        resolved.extend(service.map(|service| (entry.key.clone(), service.node)));
+    }
     drop(resolver);
     // Nobody else holds them any more: nothing is copied here.
-    let mut document = Rc::unwrap_or_clone(main);
-    let mut place = document
-        .root
+    let mut documents = Rc::unwrap_or_clone(main).documents;
+    let mut root = match documents.pop() {
+        Some(document) => document.root,
+        None => Node::map(Map::new(), Span::new(crate::diag::FileId(0), 0, 0)),
+    };
+    let mut place = root
         .as_map_mut()
         .and_then(|map| map.get_mut("services"))
         .and_then(Node::as_map_mut);
@@ -55,7 +102,27 @@ pub fn resolve(document: BaseFile, load: &mut Load<'_>, diagnostics: &mut Diagno
             *place = Rc::unwrap_or_clone(service);
         }
     }
-    document
+    Resolved {
+        root,
+        broken,
+        extended,
+    }
+}
+
+impl BaseFile {
+    fn services(&self) -> impl Iterator<Item = &Entry> {
+        let maps = self.documents.iter().filter_map(|it| services(&it.root));
+        maps.flatten()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let mut maps = self.documents.iter().filter_map(|it| services(&it.root));
+        maps.any(|map| map.contains(name))
+    }
+
+    fn tags(&self) -> impl Iterator<Item = &Tagged> {
+        self.documents.iter().flat_map(|document| &document.tags)
+    }
 }
 
 /// A step of a chain of `extends`, for the picture of a circle.
@@ -65,35 +132,41 @@ struct Link {
     span: Span,
 }
 
-struct Resolver<'a, 'b> {
-    load: &'a mut Load<'b>,
+/// A finished service.
+#[derive(Clone)]
+struct Done {
+    node: Rc<Node>,
+    /// Nothing of it was taken out for a mistake.
+    sound: bool,
+}
+
+struct Resolver<'a> {
+    bases: &'a mut dyn Bases,
     diagnostics: &'a mut Diagnostics,
-    /// Finished services, by file and name; `None` when an error was told.
-    done: BTreeMap<(String, String), Option<Rc<Node>>>,
+    /// By file and name; `None` when an error was told.
+    done: BTreeMap<(String, String), Option<Done>>,
     /// By the name that was asked for and the file that asked.
     files: BTreeMap<(String, String), Option<Rc<BaseFile>>>,
 }
 
-impl Resolver<'_, '_> {
-    fn service(
-        &mut self,
-        file: &Rc<BaseFile>,
-        name: &str,
-        chain: &mut Vec<Link>,
-    ) -> Option<Rc<Node>> {
+impl Resolver<'_> {
+    fn service(&mut self, file: &Rc<BaseFile>, name: &str, chain: &mut Vec<Link>) -> Option<Done> {
         let key = (file.name.clone(), name.to_owned());
         if let Some(done) = self.done.get(&key) {
             return done.clone();
         }
-        let service = self.extended(file, name, chain).map(Rc::new);
+        let service = self.extended(file, name, chain);
         self.done.insert(key, service.clone());
         service
     }
 
-    fn extended(&mut self, file: &Rc<BaseFile>, name: &str, chain: &mut Vec<Link>) -> Option<Node> {
-        let mut local = services(&file.root)?.get(name)?.clone();
-        let Some(extends) = extends(&file.root, name) else {
-            return Some(local);
+    fn extended(&mut self, file: &Rc<BaseFile>, name: &str, chain: &mut Vec<Link>) -> Option<Done> {
+        let (mut local, sound) = self.local(file, name)?;
+        let Some(extends) = extends(&local) else {
+            return Some(Done {
+                node: Rc::new(local),
+                sound,
+            });
         };
         let span = extends.span;
         let target = self.target(extends, name)?;
@@ -108,7 +181,7 @@ impl Resolver<'_, '_> {
             None => Rc::clone(file),
             Some((path, span)) => self.file(path, file, *span)?,
         };
-        if !services(&base_file.root).is_some_and(|services| services.contains(&target.service)) {
+        if !base_file.has(&target.service) {
             self.missing(name, file, &base_file, &target);
             return None;
         }
@@ -119,18 +192,49 @@ impl Resolver<'_, '_> {
         });
         let base = self.service(&base_file, &target.service, chain);
         chain.pop();
-        let mut base = Rc::unwrap_or_clone(base?);
-        tags::apply_below(&file.tags, &["services", name], &mut base);
+        let base = base?;
+        let sound = sound && base.sound;
+        let mut base = Rc::unwrap_or_clone(base.node);
+        tags::apply_below(
+            file.tags(),
+            &["services", name],
+            &mut base,
+            self.diagnostics,
+        );
         if let Some(map) = local.as_map_mut() {
             map.remove("extends");
         }
         let top = Path::ROOT.key("services");
-        Some(merge::merge_at(
-            top.key(name),
-            base,
-            local,
-            self.diagnostics,
-        ))
+        let node = merge::merge_at(top.key(name), base, local, self.diagnostics);
+        Some(Done {
+            node: Rc::new(node),
+            sound,
+        })
+    }
+
+    /// The service as its own file has it.
+    fn local(&mut self, file: &BaseFile, name: &str) -> Option<(Node, bool)> {
+        let mut whole: Option<(Node, bool)> = None;
+        for document in &file.documents {
+            let Some(service) = services(&document.root).and_then(|map| map.get(name)) else {
+                continue;
+            };
+            let (service, sound) = match file.prepared {
+                true => (service.clone(), true),
+                false => self.bases.prepare(file, name, service.clone()),
+            };
+            whole = Some(match whole {
+                None => (service, sound),
+                Some((mut earlier, before)) => {
+                    let path = ["services", name];
+                    tags::apply_below(&document.tags, &path, &mut earlier, self.diagnostics);
+                    let top = Path::ROOT.key("services");
+                    let node = merge::merge_at(top.key(name), earlier, service, self.diagnostics);
+                    (node, sound && before)
+                }
+            });
+        }
+        whole
     }
 
     /// What an `extends` says: a name, or `service` and `file`.
@@ -172,22 +276,23 @@ impl Resolver<'_, '_> {
         if let Some(known) = self.files.get(&key) {
             return known.clone();
         }
-        let file = (self.load)(path, from, span, self.diagnostics);
+        let file = self.bases.file(path, from, span);
         self.files.insert(key, file.clone());
         file
     }
 
     fn missing(&mut self, name: &str, file: &BaseFile, base: &BaseFile, target: &Target) {
-        let message = format!(
+        let mut message = format!(
             "cannot extend service {name:?} in {}: service {:?} not found",
-            file.name, target.service
+            file.shown, target.service
         );
+        if target.file.is_some() {
+            message = format!("{message} in {}", base.shown);
+        }
         let mut diagnostic = Diagnostic::error(target.span, message);
-        let names = services(&base.root)
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.key.as_str());
-        if let Some(meant) = did_you_mean(&target.service, names.filter(|other| *other != name)) {
+        let names = base.services().map(|entry| entry.key.as_str());
+        let names = names.filter(|other| target.file.is_some() || *other != name);
+        if let Some(meant) = did_you_mean(&target.service, names) {
             diagnostic = diagnostic.hint(format!("did you mean `{meant}`?"));
         }
         self.diagnostics.push(diagnostic);
@@ -221,12 +326,9 @@ fn services(root: &Node) -> Option<&Map> {
     root.as_map()?.get("services")?.as_map()
 }
 
-fn extends<'a>(root: &'a Node, name: &str) -> Option<&'a Node> {
-    services(root)?
-        .get(name)?
-        .as_map()?
-        .get("extends")
-        .filter(|extends| !extends.is_null())
+fn extends(service: &Node) -> Option<&Node> {
+    let extends = service.as_map()?.get("extends")?;
+    (!extends.is_null()).then_some(extends)
 }
 
 #[cfg(test)]
@@ -235,38 +337,58 @@ mod tests {
     use crate::diag::FileId;
     use crate::yaml::{parse, write};
 
-    fn file(name: &str, text: &str, diagnostics: &mut Diagnostics) -> BaseFile {
-        let document = parse(text, FileId(0), diagnostics).remove(0);
+    fn file(name: &str, text: &str) -> BaseFile {
         BaseFile {
             name: name.to_owned(),
-            root: document.root,
-            tags: document.tags,
+            shown: name.to_owned(),
+            documents: parse(text, FileId(0), &mut Diagnostics::default()),
+            prepared: name == "main",
         }
     }
 
-    fn resolved(main: &str, other: &str) -> String {
-        let mut diagnostics = Diagnostics::default();
-        let main = file("main", main, &mut diagnostics);
-        let mut load = |path: &str, _: &BaseFile, span: Span, diagnostics: &mut Diagnostics| {
+    /// One other file; a service with a mark is broken.
+    struct Other {
+        text: &'static str,
+        told: Vec<String>,
+    }
+
+    impl Bases for Other {
+        fn file(&mut self, path: &str, _: &BaseFile, _: Span) -> Option<Rc<BaseFile>> {
             if path == "other" {
-                return Some(Rc::new(file("other", other, diagnostics)));
+                return Some(Rc::new(file("other", self.text)));
             }
-            diagnostics.push(Diagnostic::error(
-                span,
-                format!("open {path}: no such file or directory"),
-            ));
+            self.told
+                .push(format!("open {path}: no such file or directory"));
             None
-        };
-        let done = resolve(main, &mut load, &mut diagnostics);
-        match diagnostics.iter().next() {
-            Some(diagnostic) => diagnostic.message.clone(),
-            None => write::to_json(
-                services(&done.root)
-                    .and_then(|services| services.get("a"))
-                    .unwrap(),
-            )
-            .to_string(),
         }
+
+        fn prepare(&mut self, _: &BaseFile, _: &str, service: Node) -> (Node, bool) {
+            let sound = service
+                .as_map()
+                .is_some_and(|map| !map.contains("x-broken"));
+            (service, sound)
+        }
+    }
+
+    fn resolved(main: &str, other: &'static str) -> String {
+        let mut diagnostics = Diagnostics::default();
+        let mut bases = Other {
+            text: other,
+            told: Vec::new(),
+        };
+        let done = resolve(file("main", main), &mut bases, &mut diagnostics);
+        if let Some(told) = bases.told.pop() {
+            return told;
+        }
+        if let Some(diagnostic) = diagnostics.iter().next() {
+            return diagnostic.message.clone();
+        }
+        let service = services(&done.root).and_then(|services| services.get("a"));
+        let mut shown = write::to_json(service.unwrap()).to_string();
+        if !done.broken.is_empty() {
+            shown.push_str(" broken");
+        }
+        shown
     }
 
     #[test]
@@ -293,6 +415,18 @@ mod tests {
                 r#"{"image":"z","command":["x"]}"#,
             ),
             (
+                "services: {a: {extends: {service: w, file: other}}}",
+                r#"{"image":"w","tty":true,"x-broken":1} broken"#,
+            ),
+            (
+                "services: {a: {extends: {service: v, file: other}}}",
+                r#"{"image":"v2","tty":true}"#,
+            ),
+            (
+                "services: {a: {extends: {service: zz, file: other}}}",
+                "cannot extend service \"a\" in main: service \"zz\" not found in other",
+            ),
+            (
                 "services: {a: {extends: a}}",
                 "Circular reference: a extends a",
             ),
@@ -317,7 +451,8 @@ mod tests {
                 "services.a.extends must be a service's name or a mapping, not a list",
             ),
         ];
-        let other = "services: {z: {extends: y, command: [x]}, y: {image: z, ports: [1]}}";
+        let other = "services: {z: {extends: y, command: [x]}, y: {image: z, ports: [1]}, w: {image: w, tty: true, x-broken: 1}, v: {image: v, tty: true, init: true}}\n\
+                     ---\nservices: {v: {image: v2, init: !reset null}}";
         for (main, expected) in rows {
             assert_eq!(resolved(main, other), expected, "{main}");
         }

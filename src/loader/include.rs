@@ -4,9 +4,9 @@
 //! directory and environment that the item asks for.
 
 use crate::diag::{Diagnostic, Diagnostics, Span, Spanned};
-use crate::yaml::{Kind, Node, Path, Reader};
+use crate::yaml::{Kind, Map, Node, Path, Reader, Resolved, Tagged};
 
-use super::merge;
+use super::{merge, tags};
 
 /// One item of `include`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,9 @@ pub fn take(root: &mut Node, diagnostics: &mut Diagnostics) -> Vec<Include> {
 
 fn read(item: &Reader<'_>, diagnostics: &mut Diagnostics) -> Option<Include> {
     let span = item.span();
-    if item.node.as_str().is_some() {
+    let text =
+        matches!(&item.node.kind, Kind::Scalar(scalar) if scalar.resolved == Resolved::String);
+    if text {
         let paths = vec![item.spanned(diagnostics)?];
         return Some(Include {
             span,
@@ -43,7 +45,9 @@ fn read(item: &Reader<'_>, diagnostics: &mut Diagnostics) -> Option<Include> {
             env_files: None,
         });
     }
-    item.map(diagnostics)?;
+    if item.node.as_map().is_none() {
+        return item.wrong("a string or a mapping", diagnostics);
+    }
     item.only_keys(&["path", "project_directory", "env_file"], diagnostics);
     let paths = item
         .get("path")
@@ -88,19 +92,40 @@ pub fn refuse_cycle(chain: &[(String, Span)], path: &str, diagnostics: &mut Diag
 }
 
 /// The including document with an included model copied in; what both name is merged, the
-/// including one being the override.
-pub fn merge_in(document: Node, included: Node, diagnostics: &mut Diagnostics) -> Node {
+/// including one being the override, with its `!reset` and `!override` tags. What was
+/// included twice and is the same is taken once.
+pub fn merge_in(
+    document: Node,
+    tags: &[Tagged],
+    mut included: Node,
+    diagnostics: &mut Diagnostics,
+) -> Node {
     const RESOURCES: [&str; 6] = [
         "services", "volumes", "networks", "secrets", "configs", "models",
     ];
+    tags::apply(tags, &mut included, diagnostics);
     let span = included.span;
     let Kind::Map(map) = included.kind else {
         return document;
     };
-    let resources = map
-        .into_iter()
-        .filter(|entry| RESOURCES.contains(&entry.key.as_str()));
-    merge::merge(Node::map(resources.collect(), span), document, diagnostics)
+    let mut resources = Map::new();
+    for mut entry in map {
+        if !RESOURCES.contains(&entry.key.as_str()) {
+            continue;
+        }
+        let known = document.as_map().and_then(|map| map.get(&entry.key));
+        if let (Some(known), Kind::Map(named)) =
+            (known.and_then(Node::as_map), &mut entry.value.kind)
+        {
+            let same = |name: &str, value: &Node| {
+                known.get(name).is_some_and(|known| known.same_value(value))
+            };
+            let all = std::mem::take(named).into_iter();
+            *named = all.filter(|it| !same(&it.key, &it.value)).collect();
+        }
+        resources.insert(entry.key, entry.key_span, entry.value);
+    }
+    merge::merge(Node::map(resources, span), document, diagnostics)
 }
 
 #[cfg(test)]
@@ -173,6 +198,7 @@ mod tests {
         let included = root("name: n\nservices: {a: {image: x, tty: true}}\nvolumes: {v: }");
         let merged = merge_in(
             root("services: {a: {image: y}}"),
+            &[],
             included,
             &mut diagnostics,
         );

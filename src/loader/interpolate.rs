@@ -3,22 +3,29 @@
 //! What comes out is still a string; places that want a number or a boolean read one from
 //! it ([`crate::yaml::Reader`]), as Compose casts them. The grammar serves `.env` files too.
 
-use crate::diag::{Diagnostic, Diagnostics, Span};
+use crate::diag::{Diagnostic, Diagnostics, Span, Spanned};
 use crate::yaml::{Kind, Node, Path, Resolved};
 
 /// How variables are looked up: `None` is unset.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Replaces variables in every string of a tree. Unset ones are warned about once each.
-pub fn interpolate(node: &mut Node, lookup: &Lookup<'_>, diagnostics: &mut Diagnostics) {
-    interpolate_at(node, Path::ROOT, lookup, diagnostics);
+/// Replaces variables in every string of a tree. Unset ones are warned about once each, with
+/// every place. In the end: the values that came out, where variables had a part in them.
+pub fn interpolate(
+    node: &mut Node,
+    lookup: &Lookup<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Spanned<String>> {
+    let mut replaced = Vec::new();
+    interpolate_at(node, Path::ROOT, lookup, &mut replaced, diagnostics);
+    replaced
 }
 
-/// The same for a part of a document, with the way to it for messages.
-pub fn interpolate_at(
+fn interpolate_at(
     node: &mut Node,
     path: Path<'_>,
     lookup: &Lookup<'_>,
+    values: &mut Vec<Spanned<String>>,
     diagnostics: &mut Diagnostics,
 ) {
     let span = node.span;
@@ -26,12 +33,13 @@ pub fn interpolate_at(
         Kind::Null => {}
         Kind::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                interpolate_at(item, path.index(index), lookup, diagnostics);
+                interpolate_at(item, path.index(index), lookup, values, diagnostics);
             }
         }
         Kind::Map(map) => {
             for entry in map.iter_mut() {
-                interpolate_at(&mut entry.value, path.key(&entry.key), lookup, diagnostics);
+                let below = path.key(&entry.key);
+                interpolate_at(&mut entry.value, below, lookup, values, diagnostics);
             }
         }
         Kind::Scalar(scalar)
@@ -47,7 +55,10 @@ pub fn interpolate_at(
                             diagnostics,
                         );
                     }
-                    scalar.text = replaced.text;
+                    if scalar.text != replaced.text {
+                        values.push(Spanned::new(replaced.text.clone(), span));
+                        scalar.text = replaced.text;
+                    }
                 }
                 Err(problem) => {
                     let at = inside.part(problem.at, problem.length);
@@ -84,14 +95,12 @@ pub fn escape(node: &mut Node) {
     }
 }
 
-/// Warns in Docker's words, once for each variable.
+/// Warns in Docker's words, once for each variable, with all places that use it.
 pub fn warn_unset(name: &str, span: Span, diagnostics: &mut Diagnostics) {
     let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
-    if !diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.message == message)
-    {
-        diagnostics.push(Diagnostic::warning(span, message));
+    match diagnostics.find(&message) {
+        Some(told) => told.also(span, "and here"),
+        None => diagnostics.push(Diagnostic::warning(span, message)),
     }
 }
 
@@ -473,7 +482,9 @@ mod tests {
         let file = sources.add("f", text.into());
         let mut diagnostics = Diagnostics::default();
         let mut root = parse(text, file, &mut diagnostics).remove(0).root;
-        interpolate(&mut root, &lookup, &mut diagnostics);
+        let values = interpolate(&mut root, &lookup, &mut diagnostics);
+        let values: Vec<&str> = values.iter().map(|value| value.value.as_str()).collect();
+        assert_eq!(values, ["a", "a", "x  y"]);
         let lines: Vec<String> = diagnostics
             .iter()
             .map(|one| render::render_line(one, &sources))

@@ -37,6 +37,7 @@ pub fn merge_at(path: Path<'_>, left: Node, right: Node, diagnostics: &mut Diagn
         ),
         Rule::Lifted(key) => general(path, lifted(left, key), lifted(right, key), diagnostics),
         Rule::Appended(key) => appended(path, left, right, key, diagnostics),
+        Rule::Matched(key) => matched(path, left, right, key, diagnostics),
         Rule::Distinct => distinct(path, left, right, diagnostics),
         Rule::Logging => logging(path, left, right, diagnostics),
     }
@@ -80,6 +81,8 @@ enum Rule {
     Lifted(&'static str),
     /// Lists append; of items with one key the later stands in the earlier's place.
     Appended(fn(&Node) -> String),
+    /// Lists append; items with one key merge.
+    Matched(fn(&Node) -> String),
     /// Lists append, and an item that comes twice is an error.
     Distinct,
     /// Merged only when the driver is the same.
@@ -109,7 +112,7 @@ fn rule(path: Path<'_>) -> Rule {
             ["services", _, "deploy", "labels"]
             | ["networks" | "volumes" | "secrets" | "configs", _, "labels"],
         ) => Rule::Pairs,
-        Some(["networks", _, "ipam", "config"]) => Rule::Appended(subnet),
+        Some(["networks", _, "ipam", "config"]) => Rule::Matched(subnet),
         _ => Rule::General,
     }
 }
@@ -295,6 +298,35 @@ fn appended(
             right
         }
     }
+}
+
+fn matched(
+    path: Path<'_>,
+    left: Node,
+    right: Node,
+    key: fn(&Node) -> String,
+    diagnostics: &mut Diagnostics,
+) -> Node {
+    let (left_span, right_span) = (left.span, right.span);
+    let (mut items, later) = match (left.kind, right.kind) {
+        (Kind::List(left), Kind::List(right)) => (left, right),
+        (left, right) => {
+            let node = |kind, span| Node { kind, span };
+            let (left, right) = (node(left, left_span), node(right, right_span));
+            return general(path, left, right, diagnostics);
+        }
+    };
+    for item in later {
+        let same = items.iter().position(|earlier| key(earlier) == key(&item));
+        match same {
+            Some(same) => {
+                let earlier = std::mem::replace(&mut items[same], Node::null(item.span));
+                items[same] = merge_at(path.index(same), earlier, item, diagnostics);
+            }
+            None => items.push(item),
+        }
+    }
+    Node::list(items, right_span)
 }
 
 fn listed(node: Node) -> Node {

@@ -21,6 +21,7 @@ mod keys;
 mod label_files;
 pub mod merge;
 mod normalize;
+mod notes;
 mod paths;
 mod profiles;
 mod schema;
@@ -100,6 +101,7 @@ pub struct Failed {
 pub fn load(files: &dyn Files, options: &Options) -> Result<Loaded, Failed> {
     let mut session = Session::new(files, options);
     let project = run(&mut session);
+    session.add_notes();
     match project {
         Some(project) if !session.diagnostics.has_errors() => Ok(Loaded {
             project,
@@ -133,6 +135,7 @@ pub fn load_model(files: &dyn Files, options: &Options) -> Result<Model, Failed>
     };
     let mut session = Session::new(files, &options);
     let tree = tree(&mut session);
+    session.add_notes();
     match tree {
         Some(Tree { mut root, name, .. }) if !session.diagnostics.has_errors() => {
             let top = root.span;
@@ -164,7 +167,7 @@ struct Tree {
 fn tree(session: &mut Session<'_>) -> Option<Tree> {
     let options = session.options;
     let mut found = discovery::find(session)?;
-    let texts = documents::read(session, &found.files, None);
+    let texts = documents::read(session, &found.files);
     let in_files = documents::name(&texts, &found.environment);
     let name = discovery::project_name(session, &found, in_files.as_deref())?;
     set_own_variables(&mut found.environment, &name, options);
@@ -173,7 +176,11 @@ fn tree(session: &mut Session<'_>) -> Option<Tree> {
         environment: &found.environment,
     };
     let unreadable = session.diagnostics.has_errors();
-    let Some(mut root) = documents::merged(session, texts, place, &mut Vec::new()) else {
+    let root = documents::merged(session, texts, place, &mut Vec::new());
+    if session.cut {
+        return None;
+    }
+    let Some(mut root) = root else {
         if !unreadable {
             let empty = Diagnostic::new(Severity::Error, "empty compose file");
             session
@@ -207,10 +214,12 @@ fn run(session: &mut Session<'_>) -> Option<Project> {
     let active = profiles::active(session, &project);
     profiles::apply(&mut project, active);
     if !options.no_consistency {
-        check::consistency(&project, &session.broken, &mut session.diagnostics);
-    }
-    if session.diagnostics.has_errors() {
-        return None;
+        check::consistency(
+            &project,
+            &session.broken,
+            &session.extended,
+            &mut session.diagnostics,
+        );
     }
     normalize::discard_ports_of_host_mode(&mut project);
     profiles::drop_missing_dependencies(&mut project);

@@ -97,8 +97,24 @@ pub(crate) fn is_remote(context: &str) -> bool {
             .any(|prefix| context.starts_with(prefix))
 }
 
-/// A path as text, absolute and without `.` and `..`.
+/// Whether a compose file is asked for that Compose would fetch.
+pub(super) fn is_remote_file(file: &str) -> bool {
+    file.contains("://")
+        || ["github.com/", "git@"]
+            .iter()
+            .any(|prefix| file.starts_with(prefix))
+}
+
+/// What is told of such a file.
+pub(super) fn not_fetched(file: &str) -> String {
+    format!("ketch can't fetch remote compose files yet: {file}")
+}
+
+/// A path as text. What is relative becomes absolute, without `.` and `..`.
 pub(super) fn absolute(directory: &Path, path: &str, home: Option<&str>) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
     let path = match (path.strip_prefix('~'), home) {
         (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
             PathBuf::from(format!("{home}{rest}"))
@@ -131,7 +147,8 @@ mod tests {
     fn paths_are_absolute_and_clean() {
         let from = |path| absolute(Path::new("/a/b"), path, Some("/home/u"));
         assert_eq!(from("../x/./y/"), "/a/x/y");
-        assert_eq!(from("/x/../.."), "/");
+        assert_eq!(from("../../../.."), "/");
+        assert_eq!(from("/x/../y/"), "/x/../y/");
         assert_eq!(from("~/x"), "/home/u/x");
         assert_eq!(from("~x"), "/a/b/~x");
         assert!(is_of_windows(r"C:\x") && is_of_windows(r"\\host\x") && !is_of_windows("c:x"));

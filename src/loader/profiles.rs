@@ -10,7 +10,7 @@ use crate::model::{FileReference, Project, Service};
 use crate::yaml::Node;
 
 /// The profiles that are asked for, with those of the services named on the command line.
-pub(super) fn active(session: &Session<'_>, project: &Project) -> Vec<String> {
+pub(super) fn active(session: &mut Session<'_>, project: &Project) -> Vec<String> {
     let options = session.options;
     let mut profiles = options.profiles.clone();
     if profiles.is_empty() {
@@ -24,6 +24,9 @@ pub(super) fn active(session: &Session<'_>, project: &Project) -> Vec<String> {
             .map(ToOwned::to_owned)
             .collect();
     }
+    for profile in &profiles {
+        warn_of_slip(session, project, profile);
+    }
     for name in &options.services {
         for profile in project
             .services
@@ -36,6 +39,24 @@ pub(super) fn active(session: &Session<'_>, project: &Project) -> Vec<String> {
         }
     }
     profiles
+}
+
+/// A profile that no service has is no error; one that is nearly spelt like another may be one.
+fn warn_of_slip(session: &mut Session<'_>, project: &Project, profile: &str) {
+    let known = || {
+        let profiles = project.services.values().flat_map(|it| &it.profiles);
+        profiles.map(String::as_str)
+    };
+    if profile == "*" || known().any(|known| known == profile) {
+        return;
+    }
+    if let Some(meant) = did_you_mean(profile, known()) {
+        let message = format!("no service has the profile {profile:?}");
+        let diagnostic = Diagnostic::new(Severity::Warning, message);
+        session
+            .diagnostics
+            .push(diagnostic.hint(format!("did you mean `{meant}`?")));
+    }
 }
 
 /// Moves the services whose profiles are not active aside.
@@ -98,9 +119,13 @@ pub(super) fn select(session: &mut Session<'_>, project: &mut Project) {
             waiting.push(name.clone());
             continue;
         }
+        if session.broken.contains(&format!("services.{name}")) {
+            continue;
+        }
         let message = format!("no such service: {name}");
         let mut diagnostic = Diagnostic::new(Severity::Error, message);
-        if let Some(meant) = did_you_mean(name, project.services.keys().map(String::as_str)) {
+        let names = project.services.keys().chain(project.disabled.keys());
+        if let Some(meant) = did_you_mean(name, names.map(String::as_str)) {
             diagnostic = diagnostic.hint(format!("did you mean `{meant}`?"));
         }
         session.diagnostics.push(diagnostic);

@@ -203,6 +203,7 @@ impl Checker<'_> {
             }
         }
         for key in bad {
+            self.broken.insert(path.key(&key).to_string());
             map.remove(&key);
         }
         true

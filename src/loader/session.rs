@@ -1,15 +1,17 @@
 //! What one loading has at hand: the files, what was asked, what was read and found wrong.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::Options;
 use super::dotenv;
+use super::extends::Extended;
 use super::files::{Files, Unreadable};
-use crate::diag::{Diagnostic, Diagnostics, FileId, Severity, Sources, Span};
+use super::notes::{self, Asked};
+use crate::diag::{Diagnostic, Diagnostics, FileId, Severity, Sources, Span, Spanned};
 
 /// State of one loading.
 pub(super) struct Session<'a> {
@@ -19,6 +21,16 @@ pub(super) struct Session<'a> {
     pub(super) diagnostics: Diagnostics,
     /// Paths of mappings of which wrong parts were taken out; nothing is told to be missing there.
     pub(super) broken: BTreeSet<String>,
+    /// A file has more to it than could be read: nothing is told to be missing anywhere.
+    pub(super) cut: bool,
+    /// Who asked for a file, by the file.
+    pub(super) asked: BTreeMap<FileId, Asked>,
+    /// What variables made of a value, by its place.
+    pub(super) replaced: Vec<Spanned<String>>,
+    /// Services that extend others.
+    pub(super) extended: BTreeMap<String, Extended>,
+    /// Files of variables that were read, for the next service that names them.
+    env_texts: BTreeMap<PathBuf, (FileId, Arc<str>)>,
 }
 
 impl<'a> Session<'a> {
@@ -29,7 +41,17 @@ impl<'a> Session<'a> {
             sources: Sources::default(),
             diagnostics: Diagnostics::default(),
             broken: BTreeSet::new(),
+            cut: false,
+            asked: BTreeMap::new(),
+            replaced: Vec::new(),
+            extended: BTreeMap::new(),
+            env_texts: BTreeMap::new(),
         }
+    }
+
+    /// When all is told: adds to it what helps to find the cause.
+    pub(super) fn add_notes(&mut self) {
+        notes::add(&mut self.diagnostics, &self.asked, &mut self.replaced);
     }
 
     /// Tells something that belongs to no place.
@@ -72,44 +94,94 @@ impl<'a> Session<'a> {
         None
     }
 
-    /// Reads a file of variables; what is known already wins.
-    pub(super) fn read_env_file(
+    /// The text of a file of variables; an error is told, at the place that asks for it.
+    pub(super) fn read_env_text(&mut self, wanted: &EnvFile) -> Option<(FileId, Arc<str>)> {
+        if let Some(known) = self.env_texts.get(&wanted.path) {
+            return Some(known.clone());
+        }
+        let (message, hint) = match self.files.read(&wanted.path) {
+            Ok(text) => {
+                let name = self.shown(&wanted.path);
+                let file = self.sources.add(name, Arc::clone(&text));
+                let known = (file, text);
+                self.env_texts.insert(wanted.path.clone(), known.clone());
+                return Some(known);
+            }
+            Err(Unreadable::Missing) if !wanted.required => return None,
+            Err(Unreadable::Missing) => {
+                let path = wanted.path.display();
+                match wanted.of_service {
+                    true => (
+                        format!("env file {path} not found"),
+                        "create the file, or write `required: false` beside its `path`",
+                    ),
+                    false => (
+                        format!("couldn't find env file: {path}"),
+                        "create the file, or name another",
+                    ),
+                }
+            }
+            Err(Unreadable::Other(reason)) => (
+                format!("failed to read {}: {reason}", wanted.path.display()),
+                "an env file has lines like `NAME=value`",
+            ),
+        };
+        let diagnostic = match wanted.asked_at {
+            Some(span) => Diagnostic::error(span, message),
+            None => Diagnostic::new(Severity::Error, message),
+        };
+        self.diagnostics.push(diagnostic.hint(hint));
+        None
+    }
+
+    /// Reads files of variables, later ones over earlier ones; what is known already wins.
+    pub(super) fn read_env_files(
         &mut self,
-        path: &Path,
-        required: bool,
+        files: &[EnvFile],
         environment: &mut IndexMap<String, String>,
     ) {
-        if path.as_os_str() == "/dev/null" {
-            return;
-        }
-        let text = match self.files.read(path) {
-            Ok(text) => text,
-            Err(_) if !required => return,
-            Err(reason) => {
-                let message = match reason {
-                    Unreadable::Missing => format!("couldn't find env file: {}", path.display()),
-                    Unreadable::Other(reason) => {
-                        format!("failed to read {}: {reason}", path.display())
-                    }
-                };
-                self.diagnostics
-                    .push(Diagnostic::new(Severity::Error, message));
-                return;
-            }
-        };
-        let name = self.shown(path);
-        let file = self.sources.add(name, Arc::clone(&text));
         let mut variables = dotenv::Variables::new();
-        let known = environment.clone();
-        dotenv::parse(
-            &text,
-            (file, &path.display().to_string()),
-            &|name| known.get(name).cloned(),
-            &mut variables,
-            &mut self.diagnostics,
-        );
+        for wanted in files {
+            if wanted.path.as_os_str() == "/dev/null" {
+                continue;
+            }
+            let Some((file, text)) = self.read_env_text(wanted) else {
+                continue;
+            };
+            dotenv::parse(
+                &text,
+                (file, &wanted.path.display().to_string()),
+                &|name| environment.get(name).cloned(),
+                &mut variables,
+                &mut self.diagnostics,
+            );
+        }
         for (name, value) in variables {
             environment.entry(name).or_insert(value.value);
+        }
+    }
+}
+
+/// A file of variables that is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct EnvFile {
+    pub(super) path: PathBuf,
+    /// Whether it is an error when the file is missing.
+    pub(super) required: bool,
+    /// `env_file` of a service, not what the project is loaded against.
+    pub(super) of_service: bool,
+    /// Where the files ask for it; absent for the command line's.
+    pub(super) asked_at: Option<Span>,
+}
+
+impl EnvFile {
+    /// One that the project is loaded against.
+    pub(super) fn of_project(path: PathBuf, required: bool, asked_at: Option<Span>) -> Self {
+        Self {
+            path,
+            required,
+            of_service: false,
+            asked_at,
         }
     }
 }

@@ -1,15 +1,31 @@
 //! `!reset` and `!override`: what a later file takes away before it is merged.
 
-use crate::yaml::{Node, Tagged};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::yaml::{Node, Tag, Tagged};
+
+/// Mappings that may be written as lists of `K=V`.
+const PAIRS: [&str; 6] = [
+    "environment",
+    "labels",
+    "annotations",
+    "sysctls",
+    "args",
+    "additional_contexts",
+];
 
 /// Removes the tagged places of a document from what earlier files said.
-pub fn apply(tags: &[Tagged], earlier: &mut Node) {
-    apply_below(tags, &[], earlier);
+pub fn apply(tags: &[Tagged], earlier: &mut Node, diagnostics: &mut Diagnostics) {
+    apply_below(tags, &[], earlier, diagnostics);
 }
 
 /// The same for a part of the earlier model, such as the service that another one extends:
 /// only tags below `prefix` count, and `earlier` stands at that place.
-pub fn apply_below(tags: &[Tagged], prefix: &[&str], earlier: &mut Node) {
+pub fn apply_below<'a>(
+    tags: impl IntoIterator<Item = &'a Tagged>,
+    prefix: &[&str],
+    earlier: &mut Node,
+    diagnostics: &mut Diagnostics,
+) {
     for tagged in tags {
         let below = tagged.path.len() >= prefix.len()
             && tagged
@@ -21,13 +37,19 @@ pub fn apply_below(tags: &[Tagged], prefix: &[&str], earlier: &mut Node) {
             continue;
         }
         match tagged.path[prefix.len()..].split_last() {
-            Some((last, way)) => remove(earlier, way, last),
+            Some((last, way)) => remove(earlier, way, last, tagged, diagnostics),
             None => *earlier = Node::null(earlier.span),
         }
     }
 }
 
-fn remove(node: &mut Node, way: &[String], last: &str) {
+fn remove(
+    node: &mut Node,
+    way: &[String],
+    last: &str,
+    tagged: &Tagged,
+    diagnostics: &mut Diagnostics,
+) {
     let mut here = node;
     for key in way {
         let Some(next) = here.as_map_mut().and_then(|map| map.get_mut(key)) else {
@@ -35,9 +57,25 @@ fn remove(node: &mut Node, way: &[String], last: &str) {
         };
         here = next;
     }
-    if let Some(map) = here.as_map_mut() {
-        map.remove(last);
+    let Some(map) = here.as_map_mut() else { return };
+    let pairs = way.last().filter(|key| PAIRS.contains(&key.as_str()));
+    if let (Some(pairs), Some(entry)) = (pairs, map.entry(last))
+        && entry.key_span == entry.value.span
+    {
+        // One place for key and value: an item of a list, which Compose's tags don't reach.
+        if tagged.tag == Tag::Reset {
+            let path = tagged.path.join(".");
+            let message =
+                format!("!reset of {path} has no effect: it was given as an item of a list");
+            diagnostics.push(
+                Diagnostic::warning(tagged.span, message)
+                    .label(entry.key_span, "the item")
+                    .hint(format!("write `{pairs}` as a mapping there")),
+            );
+        }
+        return;
     }
+    map.remove(last);
 }
 
 #[cfg(test)]
@@ -51,7 +89,7 @@ mod tests {
         let mut diagnostics = Diagnostics::default();
         let mut earlier = parse(left, FileId(0), &mut diagnostics).remove(0).root;
         let later = parse(right, FileId(1), &mut diagnostics).remove(0);
-        apply(&later.tags, &mut earlier);
+        apply(&later.tags, &mut earlier, &mut diagnostics);
         write::to_json(&merge::merge(earlier, later.root, &mut diagnostics)).to_string()
     }
 

@@ -5,6 +5,8 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::extends::Extended;
+use super::notes;
 use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::model::{
     FileReference, MountType, NetworkMode, Project, Resource, Service, ServiceNetwork,
@@ -15,6 +17,7 @@ use crate::yaml::{Map, Node};
 pub(super) fn consistency(
     project: &Project,
     broken: &BTreeSet<String>,
+    extended: &BTreeMap<String, Extended>,
     diagnostics: &mut Diagnostics,
 ) {
     check_names(
@@ -31,6 +34,7 @@ pub(super) fn consistency(
     check_names("secrets", secrets.map(key), diagnostics);
     check_names("configs", configs.map(key), diagnostics);
     for service in project.services.values() {
+        let told = diagnostics.len();
         check_image(service, broken, diagnostics);
         check_dependencies(project, service, diagnostics);
         check_networks(project, service, diagnostics);
@@ -43,6 +47,9 @@ pub(super) fn consistency(
         check_twice(service, diagnostics);
         check_ports(service, diagnostics);
         check_targets(service, diagnostics);
+        if let Some(extended) = extended.get(&service.name) {
+            notes::add_extending(diagnostics.after(told), extended);
+        }
     }
     check_container_names(project, diagnostics);
 }
