@@ -1,7 +1,8 @@
 //! Every folder of `compose-specs/` is loaded as it stands, and what comes out is compared:
 //! `expect.yaml` is what `config` prints, `expect.txt` what is told of files that are wrong
 //! (or, beside a good one, the warnings). `shell` holds the caller's variables, `arguments`
-//! the profiles (`--profile x`) and services. What is printed must print the same when it is read
+//! what would stand behind `ketch config`, `stdin` the text for `-f -`, and `directory` the
+//! folder of the case where it is called. What is printed must print the same when it is read
 //! again. `UPDATE_EXPECT=1` writes the expectations anew.
 
 use std::fs;
@@ -11,7 +12,7 @@ use indexmap::IndexMap;
 use ketch::diag::{Diagnostics, Sources, render};
 use ketch::executor::DiskFiles;
 use ketch::graph::ServiceGraph;
-use ketch::loader::{self, Options};
+use ketch::loader::{self, Options, interpolate};
 use ketch::model::{Project, canon};
 use ketch::yaml::write;
 
@@ -26,7 +27,7 @@ fn every_case_comes_out_as_expected() {
     for case in cases(&root) {
         seen += 1;
         let got = outcome(&case);
-        wrong.extend(read_again(&case, &got.printed));
+        wrong.extend(read_again(&case, &got));
         for (name, text) in [("expect.yaml", got.printed), ("expect.txt", got.told)] {
             let path = case.join(name);
             let expected = fs::read_to_string(&path).unwrap_or_default();
@@ -45,20 +46,19 @@ fn every_case_comes_out_as_expected() {
             }
         }
     }
-    assert!(seen > 30, "only {seen} cases found");
+    assert!(seen > 200, "only {seen} cases found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// What `config` prints is a file that means the same. Says what differs.
-fn read_again(case: &Path, printed: &str) -> Option<String> {
+fn read_again(case: &Path, got: &Outcome) -> Option<String> {
+    let printed = &got.printed;
     if printed.is_empty() {
         return None;
     }
-    let here = case.display().to_string();
-    let text = printed.replace(HERE, &here).replace('$', "$$");
     let again = Options {
         config_files: vec!["-".into()],
-        stdin: Some(text.into()),
+        stdin: Some(got.for_reading.as_str().into()),
         project_directory: Some(case.to_owned()),
         ..options(case)
     };
@@ -70,7 +70,7 @@ fn read_again(case: &Path, printed: &str) -> Option<String> {
         ),
     };
     let name = case.file_name().unwrap_or_default().to_string_lossy();
-    (printed_again != printed).then(|| {
+    (printed_again != *printed).then(|| {
         format!(
             "{name}, printed and read again\n--- expected\n{printed}--- got\n{printed_again}{told}"
         )
@@ -97,6 +97,8 @@ fn children(directory: &Path) -> Vec<PathBuf> {
 
 struct Outcome {
     printed: String,
+    /// The same with the dollars that a reader needs, and the folder's real name.
+    for_reading: String,
     told: String,
 }
 
@@ -111,13 +113,17 @@ fn outcome(case: &Path) -> Outcome {
             if let Err(cycle) = ServiceGraph::new(&loaded.project) {
                 told.push(cycle);
             }
+            let mut escaped = canon::project(&loaded.project);
+            interpolate::escape(&mut escaped);
             Outcome {
                 printed: print(&loaded.project, case),
+                for_reading: write::to_yaml(&escaped),
                 told: shown(&told, &loaded.sources),
             }
         }
         Err(failed) => Outcome {
             printed: String::new(),
+            for_reading: String::new(),
             told: shown(&failed.diagnostics, &failed.sources),
         },
     }
@@ -128,25 +134,38 @@ fn print(project: &Project, case: &Path) -> String {
     text.replace(&case.display().to_string(), HERE)
 }
 
-/// What `shell` and `arguments` say.
+/// What `shell`, `arguments`, `stdin` and `directory` of a case say.
 fn options(case: &Path) -> Options {
-    let text = |name: &str| fs::read_to_string(case.join(name)).unwrap_or_default();
+    let text = |name: &str| fs::read_to_string(case.join(name)).ok();
     let environment: IndexMap<String, String> = text("shell")
+        .unwrap_or_default()
         .lines()
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let mut options = Options {
-        working_dir: case.to_owned(),
+        working_dir: match text("directory") {
+            Some(directory) => case.join(directory.trim()),
+            None => case.to_owned(),
+        },
         environment,
+        stdin: text("stdin").map(Into::into),
         ..Options::default()
     };
-    let arguments = text("arguments");
-    let mut words = arguments.split_whitespace();
+    let arguments = text("arguments").unwrap_or_default();
+    let mut words = arguments.split_whitespace().map(ToOwned::to_owned);
     while let Some(word) = words.next() {
-        match word {
-            "--profile" => options.profiles.extend(words.next().map(ToOwned::to_owned)),
-            "--file" => options.config_files.extend(words.next().map(PathBuf::from)),
+        match word.as_str() {
+            "--profile" => options.profiles.extend(words.next()),
+            "--file" | "-f" => options.config_files.extend(words.next().map(PathBuf::from)),
+            "--env-file" => options.env_files.extend(words.next().map(PathBuf::from)),
+            "--project-name" | "-p" => options.project_name = words.next(),
+            "--project-directory" => options.project_directory = words.next().map(PathBuf::from),
+            "--no-interpolate" => options.no_interpolate = true,
+            "--no-normalize" => options.no_normalize = true,
+            "--no-path-resolution" => options.no_path_resolution = true,
+            "--no-consistency" => options.no_consistency = true,
+            flag if flag.starts_with('-') => panic!("{}: unknown {flag}", case.display()),
             service => options.services.push(service.to_owned()),
         }
     }
