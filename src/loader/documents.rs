@@ -44,18 +44,13 @@ pub(super) fn read(session: &mut Session<'_>, files: &[PathBuf]) -> Vec<Text> {
 fn read_one(session: &mut Session<'_>, path: &Path, asked: Option<Asked>) -> Option<Text> {
     let (file, text) = session.read(path, asked.map(|asked| asked.at))?;
     if let Some(asked) = asked {
-        session.asked.insert(file, asked);
+        session.asked.entry(file).or_insert(asked);
     }
-    let told = session.diagnostics.len();
-    let Parsed { documents, cut } =
-        parse::parse_as_far_as_possible(&text, file, &mut session.diagnostics);
+    let mut told = Diagnostics::default();
+    let Parsed { documents, cut } = parse::parse_as_far_as_possible(&text, file, &mut told);
     session.cut |= cut;
-    let wrong: Vec<Span> = session
-        .diagnostics
-        .after(told)
-        .iter()
-        .filter_map(place)
-        .collect();
+    let wrong: Vec<Span> = told.iter().filter_map(place).collect();
+    session.diagnostics.extend(told);
     for document in &documents {
         session.broken.extend(services_around(document, &wrong));
     }
@@ -126,6 +121,11 @@ pub(super) fn merged(
                 }
             }
             let mut root = extended(session, &path, root, &document.tags, place);
+            let file = session.shown(&path);
+            let services = root.as_map().and_then(|map| map.get("services"));
+            for entry in services.and_then(Node::as_map).into_iter().flatten() {
+                session.defined.insert(entry.key.clone(), file.clone());
+            }
             model = Some(match model {
                 None => {
                     merge::enforce_unique(&mut root, &mut session.diagnostics);
@@ -314,6 +314,14 @@ impl extends::Bases for Bases<'_, '_> {
         }))
     }
 
+    fn is_sound(&self, name: &str) -> bool {
+        !self.session.broken.contains(&format!("services.{name}"))
+    }
+
+    fn elsewhere(&self, name: &str) -> Option<String> {
+        self.session.defined.get(name).cloned()
+    }
+
     fn prepare(&mut self, file: &BaseFile, name: &str, service: Node) -> (Node, bool) {
         let span = service.span;
         let only = |key: &str, value: Node| {
@@ -326,9 +334,15 @@ impl extends::Bases for Bases<'_, '_> {
             directory: directory_of(file, self.place.directory),
             environment: self.place.environment,
         };
-        let told = self.session.diagnostics.len();
-        prepare(self.session, &mut root, place);
-        let sound = self.session.diagnostics.after(told).is_empty();
+        let session = &mut *self.session;
+        // What is wrong here is the base's, and says nothing of a service of the same name.
+        let before = std::mem::take(&mut session.diagnostics);
+        let broken = session.broken.clone();
+        prepare(session, &mut root, place);
+        session.broken = broken;
+        let told = std::mem::replace(&mut session.diagnostics, before);
+        let sound = !told.has_errors();
+        session.diagnostics.extend(told);
         let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
         let service = services
             .and_then(Node::as_map_mut)

@@ -30,6 +30,12 @@ pub trait Bases {
     /// `None` after telling why it can't be had.
     fn file(&mut self, path: &str, asking: &BaseFile, span: Span) -> Option<Rc<BaseFile>>;
 
+    /// Whether a service of the document itself is without mistakes.
+    fn is_sound(&self, name: &str) -> bool;
+
+    /// Which other file has a service of this name, for people.
+    fn elsewhere(&self, name: &str) -> Option<String>;
+
     /// A service as it stands in a base file: checked, in its long form, with paths made
     /// absolute against the file's directory. With it, whether it is without mistakes.
     fn prepare(&mut self, file: &BaseFile, name: &str, service: Node) -> (Node, bool);
@@ -220,7 +226,7 @@ impl Resolver<'_> {
                 continue;
             };
             let (service, sound) = match file.prepared {
-                true => (service.clone(), true),
+                true => (service.clone(), self.bases.is_sound(name)),
                 false => self.bases.prepare(file, name, service.clone()),
             };
             whole = Some(match whole {
@@ -292,8 +298,15 @@ impl Resolver<'_> {
         let mut diagnostic = Diagnostic::error(target.span, message);
         let names = base.services().map(|entry| entry.key.as_str());
         let names = names.filter(|other| target.file.is_some() || *other != name);
-        if let Some(meant) = did_you_mean(&target.service, names) {
+        let service = &target.service;
+        if let Some(meant) = did_you_mean(service, names) {
             diagnostic = diagnostic.hint(format!("did you mean `{meant}`?"));
+        } else if let Some(file) = self.bases.elsewhere(service)
+            && target.file.is_none()
+        {
+            diagnostic = diagnostic.hint(format!(
+                "a service of another file is extended with `extends: {{service: {service}, file: {file}}}`"
+            ));
         }
         self.diagnostics.push(diagnostic);
     }
@@ -359,6 +372,14 @@ mod tests {
             }
             self.told
                 .push(format!("open {path}: no such file or directory"));
+            None
+        }
+
+        fn is_sound(&self, _: &str) -> bool {
+            true
+        }
+
+        fn elsewhere(&self, _: &str) -> Option<String> {
             None
         }
 

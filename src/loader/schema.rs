@@ -17,6 +17,8 @@ pub(super) enum Shape {
     Any,
     /// Strictly a string.
     String,
+    /// `K=V` in a list: a string.
+    Pair,
     /// A string or a number, kept as a string.
     Text,
     /// A string or a whole number, kept as a string.
@@ -186,7 +188,7 @@ impl Checker<'_> {
 
     fn pairs(&mut self, node: &mut Node, path: Path<'_>) -> bool {
         match &mut node.kind {
-            Kind::List(_) => self.list(node, &Shape::String, path),
+            Kind::List(_) => self.list(node, &Shape::Pair, path),
             Kind::Map(_) => self.map(node, &Shape::Nullable(&Shape::Plain), path),
             _ => self.wrong(node, "a mapping or a list", path),
         }
@@ -291,6 +293,11 @@ fn unknown(name: &str, keys: &[Key], path: Path<'_>) -> Diagnostic {
     let message = format!("{place}additional properties '{name}' not allowed");
     let diagnostic = Diagnostic::new(crate::diag::Severity::Error, message);
     let names = keys.iter().map(|key| key.name);
+    if let Some((key, value)) = name.split_once(':')
+        && names.clone().any(|known| known == key)
+    {
+        return diagnostic.hint(format!("write a blank after the colon: `{key}: {value}`"));
+    }
     if let Some(meant) = did_you_mean(name, names) {
         return diagnostic.hint(format!("did you mean `{meant}`?"));
     }
@@ -300,6 +307,18 @@ fn unknown(name: &str, keys: &[Key], path: Path<'_>) -> Diagnostic {
     diagnostic
 }
 
+/// `- A: b` among pairs is a mapping where `- A=b` was meant.
+fn pair(reader: &Reader<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
+    let mut entries = reader.node.as_map().into_iter().flatten();
+    if let (Some(entry), None) = (entries.next(), entries.next()) {
+        let value = entry.value.as_str().unwrap_or_default();
+        let diagnostic = reader.error("must be a string, not a mapping");
+        diagnostics.push(diagnostic.hint(format!("write `{}={value}`", entry.key)));
+        return None;
+    }
+    reader.string(diagnostics)
+}
+
 fn fits(node: &Node, shape: &Shape) -> bool {
     match (shape, &node.kind) {
         (Shape::Any, _) => true,
@@ -307,7 +326,7 @@ fn fits(node: &Node, shape: &Shape) -> bool {
         (Shape::List(_) | Shape::Unique(_), Kind::List(_)) => true,
         (Shape::Pairs, Kind::List(_) | Kind::Map(_)) => true,
         (Shape::Map(_) | Shape::Object(_), Kind::Map(_)) => true,
-        (Shape::String, Kind::Scalar(scalar)) => scalar.resolved == Resolved::String,
+        (Shape::String | Shape::Pair, Kind::Scalar(scalar)) => scalar.resolved == Resolved::String,
         (Shape::Bool, Kind::Scalar(scalar)) => matches!(scalar.resolved, Resolved::Bool(_)),
         (Shape::Text, Kind::Scalar(scalar)) => !matches!(scalar.resolved, Resolved::Bool(_)),
         (
@@ -333,7 +352,7 @@ fn fits(node: &Node, shape: &Shape) -> bool {
 fn kinds(shape: &Shape) -> &'static str {
     match shape {
         Shape::Any => "anything",
-        Shape::String | Shape::OneOf(_) => "a string",
+        Shape::String | Shape::Pair | Shape::OneOf(_) => "a string",
         Shape::Text => "a string or a number",
         Shape::Bool | Shape::Switch => "true or false",
         Shape::TextOrWhole => "a string or an integer",
@@ -356,6 +375,7 @@ fn cast(reader: &Reader<'_>, shape: &Shape, diagnostics: &mut Diagnostics) -> Op
     let span = reader.span();
     Some(match shape {
         Shape::String => Node::string(reader.string(diagnostics)?, span),
+        Shape::Pair => Node::string(pair(reader, diagnostics)?, span),
         Shape::Text => Node::string(reader.string_or_number(diagnostics)?, span),
         Shape::TextOrWhole => Node::string(reader.string_or_whole(diagnostics)?, span),
         Shape::Switch | Shape::Plain => Node::string(reader.text(diagnostics)?, span),

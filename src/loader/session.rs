@@ -29,8 +29,10 @@ pub(super) struct Session<'a> {
     pub(super) replaced: Vec<Spanned<String>>,
     /// Services that extend others.
     pub(super) extended: BTreeMap<String, Extended>,
-    /// Files of variables that were read, for the next service that names them.
-    env_texts: BTreeMap<PathBuf, (FileId, Arc<str>)>,
+    /// The services of the files before, and which file that is.
+    pub(super) defined: BTreeMap<String, String>,
+    /// What was read, for whoever asks for the same file next.
+    texts: BTreeMap<PathBuf, (FileId, Arc<str>)>,
 }
 
 impl<'a> Session<'a> {
@@ -45,7 +47,8 @@ impl<'a> Session<'a> {
             asked: BTreeMap::new(),
             replaced: Vec::new(),
             extended: BTreeMap::new(),
-            env_texts: BTreeMap::new(),
+            defined: BTreeMap::new(),
+            texts: BTreeMap::new(),
         }
     }
 
@@ -78,11 +81,11 @@ impl<'a> Session<'a> {
             let text = self.options.stdin.clone().unwrap_or_else(|| "".into());
             return Some((self.sources.add("<stdin>", Arc::clone(&text)), text));
         }
+        if let Some(known) = self.texts.get(path) {
+            return Some(known.clone());
+        }
         let reason = match self.files.read(path) {
-            Ok(text) => {
-                let name = self.shown(path);
-                return Some((self.sources.add(name, Arc::clone(&text)), text));
-            }
+            Ok(text) => return Some(self.keep(path, text)),
             Err(Unreadable::Missing) => "no such file or directory".to_owned(),
             Err(Unreadable::Other(reason)) => reason,
         };
@@ -94,19 +97,20 @@ impl<'a> Session<'a> {
         None
     }
 
+    fn keep(&mut self, path: &Path, text: Arc<str>) -> (FileId, Arc<str>) {
+        let name = self.shown(path);
+        let known = (self.sources.add(name, Arc::clone(&text)), text);
+        self.texts.insert(path.to_owned(), known.clone());
+        known
+    }
+
     /// The text of a file of variables; an error is told, at the place that asks for it.
     pub(super) fn read_env_text(&mut self, wanted: &EnvFile) -> Option<(FileId, Arc<str>)> {
-        if let Some(known) = self.env_texts.get(&wanted.path) {
+        if let Some(known) = self.texts.get(&wanted.path) {
             return Some(known.clone());
         }
         let (message, hint) = match self.files.read(&wanted.path) {
-            Ok(text) => {
-                let name = self.shown(&wanted.path);
-                let file = self.sources.add(name, Arc::clone(&text));
-                let known = (file, text);
-                self.env_texts.insert(wanted.path.clone(), known.clone());
-                return Some(known);
-            }
+            Ok(text) => return Some(self.keep(&wanted.path, text)),
             Err(Unreadable::Missing) if !wanted.required => return None,
             Err(Unreadable::Missing) => {
                 let path = wanted.path.display();

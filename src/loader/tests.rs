@@ -187,3 +187,100 @@ fn env_files_come_before_environment_and_are_needed_only_where_used() {
     let told = load_with(&files, &both).unwrap_err();
     assert_eq!(told, "1:91: env file /srv/My App/none.env not found");
 }
+
+/// A service with one mistake: its lines, how the error begins, and its line and column
+/// counted from the first of them.
+const MISTAKES: [(&str, &str, usize, usize); 10] = [
+    (
+        "    imgae: x\n",
+        "services.{}: additional properties 'imgae' not allowed",
+        2,
+        5,
+    ),
+    (
+        "    image: x\n    tty: maybe\n",
+        "services.{}.tty must be true or false",
+        3,
+        10,
+    ),
+    (
+        "    image: x\n    ports: [80, \"x:80\"]\n",
+        "services.{}.ports[1]: invalid hostPort: x",
+        3,
+        17,
+    ),
+    (
+        "    image: x\n    networks:\n      nowhere:\n",
+        "service \"{}\" refers to undefined network nowhere",
+        4,
+        7,
+    ),
+    (
+        "    image: x\n    depends_on: [nobody]\n",
+        "service \"{}\" depends on undefined service \"nobody\"",
+        3,
+        18,
+    ),
+    (
+        "    image: x\n    user: a\n    user: b\n",
+        "mapping key \"user\" already defined at line",
+        4,
+        5,
+    ),
+    (
+        "    image: x\n    stop_grace_period: 10\n",
+        "services.{}.stop_grace_period must be a duration",
+        3,
+        24,
+    ),
+    (
+        "    image: x\n    hostname: a${\n",
+        "invalid interpolation format for services.{}.hostname",
+        3,
+        16,
+    ),
+    (
+        "    image: x\n    volumes: ['data:/d']\n",
+        "service \"{}\" refers to undefined volume data",
+        3,
+        15,
+    ),
+    (
+        "    hostname: h\n",
+        "service \"{}\" has neither an image nor a build context",
+        1,
+        3,
+    ),
+];
+
+#[test]
+fn two_hundred_mistakes_are_told_in_order_each_at_its_place() {
+    let mut text = "services:\n".to_owned();
+    let mut expected = Vec::new();
+    let mut line = 2;
+    for number in 0..200 {
+        let (lines, message, down, column) = MISTAKES[number % MISTAKES.len()];
+        let name = format!("s{number:03}");
+        text.push_str(&format!("  {name}:\n{lines}"));
+        let message = message.replace("{}", &name);
+        expected.push((message, format!("{}:{column}", line + down - 1)));
+        line += 1 + lines.lines().count();
+    }
+    let text: &'static str = text.leak();
+    let files = Memory(vec![("/srv/My App/compose.yaml", text)]);
+    let failed = load(&files, &options()).unwrap_err();
+    let picture = crate::diag::render::render(&failed.diagnostics, &failed.sources, false);
+    let mut told = Vec::new();
+    for line in picture.lines() {
+        if let Some(message) = line.strip_prefix("error: ") {
+            told.push((message, String::new()));
+        } else if let Some(place) = line.trim_start().strip_prefix("--> compose.yaml:") {
+            place.clone_into(&mut told.last_mut().unwrap().1);
+        }
+    }
+    assert_eq!(told.len(), 200, "{picture}");
+    for ((message, place), (expected, expected_place)) in told.iter().zip(&expected) {
+        assert!(message.starts_with(expected.as_str()), "{message}");
+        assert_eq!(place, expected_place, "{message}");
+    }
+}
