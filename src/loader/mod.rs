@@ -264,4 +264,6 @@ fn set_own_variables(environment: &mut IndexMap<String, String>, name: &str, opt
 }
 
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ pub(super) fn defaults(root: &mut Node, directory: &str) {
             let span = request.span;
             if let Some(request) = request.as_map_mut()
                 && !request.contains("count")
-                && !request.contains("device_ids")
+                && !request.get("device_ids").is_some_and(says_something)
             {
                 request.insert("count", span, Node::integer(-1, span));
             }
@@ -58,6 +58,16 @@ fn requested_devices(service: &mut Map) -> impl Iterator<Item = &mut Node> {
     items(gpus).iter_mut().chain(items(reserved))
 }
 
+/// Neither an empty text nor an empty list.
+fn says_something(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Null => false,
+        Kind::Scalar(scalar) => !scalar.text.is_empty(),
+        Kind::List(items) => !items.is_empty(),
+        Kind::Map(_) => true,
+    }
+}
+
 fn below<'a>(node: &'a mut Node, keys: &[&str]) -> Option<&'a mut Node> {
     keys.iter()
         .try_fold(node, |node, key| node.as_map_mut()?.get_mut(key))
@@ -77,7 +87,7 @@ pub(super) fn normalize(root: &mut Node, project: &str) {
         let networks = service.get("networks").and_then(Node::as_map);
         // What a provider runs is no container, and joins nothing.
         let alone = networks.is_none_or(Map::is_empty)
-            && !service.contains("network_mode")
+            && !service.get("network_mode").is_some_and(says_something)
             && !service.contains("provider");
         if alone {
             let span = service.get("networks").map(|node| node.span);

@@ -55,6 +55,20 @@ fn load_one(text: &'static str) -> Result<Project, String> {
     load_with(&[("/srv/My App/compose.yaml", text)], &options())
 }
 
+/// Loads a text for what it says alone: nothing that it refers to is looked for.
+pub(super) fn load_text(text: &str) -> Result<Project, String> {
+    let options = Options {
+        config_files: vec!["-".into()],
+        stdin: Some(text.into()),
+        project_name: Some("p".into()),
+        no_consistency: true,
+        no_env_resolution: true,
+        all_resources: true,
+        ..options()
+    };
+    load_with(&[], &options)
+}
+
 #[test]
 fn a_simple_file_loads() {
     let project =

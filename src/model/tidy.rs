@@ -9,14 +9,18 @@ const NULLS: &[&str] = &[
     "services.*.networks.*",
     "services.*.models.*",
     "services.*.build.args.*",
+    "services.*.post_start[].command",
     "services.*.post_start[].environment.*",
     "services.*.pre_start[].environment.*",
+    "services.*.pre_stop[].command",
     "services.*.pre_stop[].environment.*",
+    "services.*.develop.watch[].exec.command",
     "services.*.develop.watch[].exec.environment.*",
 ];
 
-/// Lists that clear what the image has.
+/// Lists that clear what the image has, or must be there.
 const LISTS: &[&str] = &[
+    "services.*.deploy.resources.*.devices[].capabilities",
     "services.*.command",
     "services.*.entrypoint",
     "services.*.*[].command",
@@ -88,10 +92,12 @@ const NUMBERS: &[&str] = &[
     "services.*.blkio_config.*[].*",
     "services.*.build.ulimits.**",
     "services.*.deploy.replicas",
+    "services.*.deploy.resources.*.devices[].count",
     "services.*.deploy.resources.*.generic_resources[].discrete_resource_spec.value",
     "services.*.deploy.restart_policy.max_attempts",
     "services.*.deploy.rollback_config.parallelism",
     "services.*.deploy.update_config.parallelism",
+    "services.*.gpus[].count",
     "services.*.healthcheck.retries",
     "services.*.scale",
     "services.*.ulimits.**",

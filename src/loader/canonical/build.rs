@@ -14,7 +14,7 @@ pub(super) fn lifted(node: Node, _path: Path<'_>, _diagnostics: &mut Diagnostics
     Node::map(map, span)
 }
 
-/// A list of `id` and `id=path` as a mapping. `id: path` in one string is how `config` prints it.
+/// A list of `id` and `id=path` as a mapping. `id: path` in one text is how `config` prints it.
 pub(super) fn ssh(node: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> Node {
     let span = node.span;
     let Kind::List(items) = node.kind else {
@@ -23,10 +23,15 @@ pub(super) fn ssh(node: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> 
     let mut keys = Map::new();
     for item in items {
         let Some(text) = item.as_str() else { continue };
-        match text.split_once('=').or_else(|| text.split_once(": ")) {
-            Some((id, path)) => keys.insert(id, item.span, Node::string(path, item.span)),
-            None => keys.insert(text, item.span, Node::null(item.span)),
-        }
+        let (id, path) = match (text.find('='), text.find(": ")) {
+            (Some(equals), colon) if colon.is_none_or(|colon| equals < colon) => {
+                (&text[..equals], Some(&text[equals + 1..]))
+            }
+            (_, Some(colon)) => (&text[..colon], Some(&text[colon + 2..])),
+            _ => (text, None),
+        };
+        let path = path.map_or(Node::null(item.span), |path| Node::string(path, item.span));
+        keys.insert(id, item.span, path);
     }
     Node::map(keys, span)
 }

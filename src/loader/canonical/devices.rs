@@ -21,6 +21,13 @@ fn device(item: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> Option<N
         return Some(with_defaults(item));
     };
     let parts: Vec<&str> = text.split(':').collect();
+    if parts[0].is_empty() {
+        let message = format!("{path}: invalid device specification: {text}");
+        let diagnostic = Diagnostic::error(span, message);
+        diagnostics
+            .push(diagnostic.hint("devices are written like `/dev/x` or `/dev/x:/dev/y:rw`"));
+        return None;
+    }
     let (source, target, permissions) = match parts[..] {
         [source] => (source, source, "rwm"),
         [source, target] => (source, target, "rwm"),

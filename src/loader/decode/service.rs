@@ -231,7 +231,9 @@ fn service_network(mut f: Fields<'_>) -> ServiceNetwork {
 }
 
 fn network_mode(f: &mut Fields<'_>) -> Option<Spanned<NetworkMode>> {
-    let text = f.spanned("network_mode")?;
+    let text = f
+        .spanned("network_mode")
+        .filter(|text| !text.value.is_empty())?;
     let mode = match text.value.as_str() {
         "none" => NetworkMode::None,
         "host" => NetworkMode::Host,
