@@ -1,6 +1,8 @@
 //! What a user is told about their files, and where in them it comes from.
 
+pub mod json;
 pub mod render;
+pub mod secret;
 pub mod sources;
 pub mod span;
 pub mod suggest;
@@ -123,6 +125,21 @@ impl Diagnostics {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// As the files are read, whatever phase found them; what has no place comes last.
+    pub fn in_order(&self) -> Vec<&Diagnostic> {
+        let mut ordered: Vec<&Diagnostic> = self.0.iter().collect();
+        ordered.sort_by_key(|diagnostic| {
+            let first = diagnostic.labels.first().map(|label| label.span);
+            (first.is_none(), first)
+        });
+        ordered
+    }
+
+    /// All of them, to be told better.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Diagnostic> {
+        self.0.iter_mut()
     }
 
     /// In the order in which they were found.

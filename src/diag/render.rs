@@ -12,16 +12,13 @@ use super::{Diagnostic, Diagnostics, FileId, Label, Severity, Sources, Span};
 
 /// Wider source lines are cut around the caret.
 const WIDTH: usize = 140;
+/// Of more places than these, the rest is counted.
+const MOST_PLACES: usize = 8;
 
 /// All of them, in the order of the files, each ending with a newline.
 pub fn render(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> String {
-    let mut ordered: Vec<&Diagnostic> = diagnostics.iter().collect();
-    // As the files are read, whatever phase found them; what has no place comes last.
-    ordered.sort_by_key(|diagnostic| {
-        let first = diagnostic.labels.first().map(|label| label.span);
-        (first.is_none(), first)
-    });
-    let pictures: Vec<String> = ordered
+    let pictures: Vec<String> = diagnostics
+        .in_order()
         .into_iter()
         .map(|diagnostic| render_one(diagnostic, sources, colour))
         .collect();
@@ -35,8 +32,15 @@ pub fn render_one(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> S
         Severity::Warning => Level::WARNING,
     };
     let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
-    for file in files(&diagnostic.labels) {
-        group = group.element(snippet(file, &diagnostic.labels, sources));
+    let (labels, more) = diagnostic
+        .labels
+        .split_at(diagnostic.labels.len().min(MOST_PLACES));
+    for file in files(labels) {
+        group = group.element(snippet(file, labels, sources));
+    }
+    if !more.is_empty() {
+        let places = if more.len() == 1 { "place" } else { "places" };
+        group = group.element(Level::NOTE.message(format!("and {} more {places}", more.len())));
     }
     for hint in &diagnostic.hints {
         group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
@@ -121,7 +125,7 @@ fn snippet<'a>(
             text => annotation.label(text),
         }
     });
-    Snippet::source(&text[window_start..window_end])
+    Snippet::source(sources.shown(file, window_start..window_end))
         .line_start(line)
         .path(source.name.as_str())
         .fold(true)

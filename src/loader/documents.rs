@@ -10,7 +10,10 @@ use super::extends::BaseFile;
 use super::notes::{Asked, How};
 use super::schema::Stage;
 use super::session::{EnvFile, Session};
-use super::{canonical, environment, extends, include, interpolate, merge, paths, schema, tags};
+use super::{
+    canonical, environment, extends, include, interpolate, merge, paths, schema, secrets, tags,
+    warnings,
+};
 use crate::diag::{Diagnostic, Diagnostics, Span};
 use crate::yaml::parse::{self, Parsed};
 use crate::yaml::{Document, Entry, Map, Node, Tagged};
@@ -148,6 +151,7 @@ fn interpolated(session: &mut Session<'_>, mut root: Node, place: Place<'_>) -> 
         let told = &mut session.diagnostics;
         let values = interpolate::interpolate(&mut root, &lookup, told);
         session.replaced.extend(values);
+        secrets::note(&root, &mut session.sources);
     }
     root
 }
@@ -160,6 +164,7 @@ fn prepare(session: &mut Session<'_>, root: &mut Node, place: Place<'_>) {
         false => Stage::Document,
     };
     schema::check(root, stage, &mut session.broken, &mut session.diagnostics);
+    warnings::changed_by_yaml(session, root);
     match stage {
         Stage::Uninterpolated => canonical::around_variables(root),
         _ => canonical::canonical(root, &mut session.diagnostics),

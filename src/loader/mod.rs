@@ -25,9 +25,11 @@ mod notes;
 mod paths;
 mod profiles;
 mod schema;
+mod secrets;
 mod session;
 pub mod tags;
 pub mod variables;
+mod warnings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -220,6 +222,7 @@ fn run(session: &mut Session<'_>) -> Option<Project> {
             &session.extended,
             &mut session.diagnostics,
         );
+        warnings::published_twice(&project, &mut session.diagnostics);
     }
     normalize::discard_ports_of_host_mode(&mut project);
     profiles::drop_missing_dependencies(&mut project);

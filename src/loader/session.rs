@@ -11,6 +11,7 @@ use super::dotenv;
 use super::extends::Extended;
 use super::files::{Files, Unreadable};
 use super::notes::{self, Asked};
+use super::secrets;
 use crate::diag::{Diagnostic, Diagnostics, FileId, Severity, Sources, Span, Spanned};
 
 /// State of one loading.
@@ -27,6 +28,10 @@ pub(super) struct Session<'a> {
     pub(super) asked: BTreeMap<FileId, Asked>,
     /// What variables made of a value, by its place.
     pub(super) replaced: Vec<Spanned<String>>,
+    /// Values that YAML changed and that were warned about.
+    pub(super) changed: BTreeSet<Span>,
+    /// What files of variables say, as they were read.
+    pub(super) settings: Vec<Setting>,
     /// Services that extend others.
     pub(super) extended: BTreeMap<String, Extended>,
     /// The services of the files before, and which file that is.
@@ -46,6 +51,8 @@ impl<'a> Session<'a> {
             cut: false,
             asked: BTreeMap::new(),
             replaced: Vec::new(),
+            changed: BTreeSet::new(),
+            settings: Vec::new(),
             extended: BTreeMap::new(),
             defined: BTreeMap::new(),
             texts: BTreeMap::new(),
@@ -54,6 +61,7 @@ impl<'a> Session<'a> {
 
     /// When all is told: adds to it what helps to find the cause.
     pub(super) fn add_notes(&mut self) {
+        secrets::hide(self);
         notes::add(&mut self.diagnostics, &self.asked, &mut self.replaced);
     }
 
@@ -110,7 +118,11 @@ impl<'a> Session<'a> {
             return Some(known.clone());
         }
         let (message, hint) = match self.files.read(&wanted.path) {
-            Ok(text) => return Some(self.keep(&wanted.path, text)),
+            Ok(text) => {
+                let known = self.keep(&wanted.path, text);
+                self.sources.mark_variables(known.0);
+                return Some(known);
+            }
             Err(Unreadable::Missing) if !wanted.required => return None,
             Err(Unreadable::Missing) => {
                 let path = wanted.path.display();
@@ -161,9 +173,22 @@ impl<'a> Session<'a> {
             );
         }
         for (name, value) in variables {
+            self.settings.push(Setting {
+                name: name.clone(),
+                value: value.value.clone(),
+                span: value.span,
+            });
             environment.entry(name).or_insert(value.value);
         }
     }
+}
+
+/// A variable that a file sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) span: Span,
 }
 
 /// A file of variables that is asked for.

@@ -10,6 +10,9 @@ use ops::config::{Format, Images, What};
 pub(in crate::cli) struct Args {
     #[arg(value_name = "SERVICE")]
     selected: Vec<String>,
+    /// How to tell what is wrong. Values: [text | json]; json goes to stdout, and nothing else does
+    #[arg(long, value_name = "string")]
+    diagnostics: Option<String>,
     /// Print environment used for interpolation.
     #[arg(long)]
     environment: bool,
@@ -83,12 +86,20 @@ impl Args {
             }
             Some(other) => return Err(Error::Failed(format!("unsupported format {other:?}"))),
         };
+        let diagnostics_as_json = match self.diagnostics.as_deref() {
+            None | Some("" | "text") => false,
+            Some("json") => true,
+            Some(other) => {
+                return Err(Error::Failed(format!("unsupported diagnostics {other:?}")));
+            }
+        };
         let options = ops::config::Options {
             services: self.selected,
             what,
             format,
             output: self.output,
             quiet: self.quiet,
+            diagnostics_as_json,
             no_consistency: self.no_consistency,
             no_env_resolution: self.no_env_resolution,
             no_interpolate: self.no_interpolate,

@@ -6,6 +6,7 @@ mod variables;
 use std::path::PathBuf;
 
 use super::{Context, Error, Result};
+use crate::diag;
 use crate::executor::DiskFiles;
 use crate::graph::ServiceGraph;
 use crate::loader::{self, Loaded};
@@ -25,6 +26,8 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// Only look for what is wrong.
     pub quiet: bool,
+    /// Print what is wrong as one JSON document on stdout, and nothing else.
+    pub diagnostics_as_json: bool,
     pub no_consistency: bool,
     pub no_env_resolution: bool,
     pub no_interpolate: bool,
@@ -98,6 +101,9 @@ impl Options {
 /// Everything that is wrong with the files.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     let loading = options.loading(context);
+    if options.diagnostics_as_json {
+        return tell(context, options, &loading);
+    }
     let text = match &options.what {
         What::Variables => variables::text(&model(context, &loading)?.root, options.format)?,
         What::Project(images) if options.no_interpolate => {
@@ -133,6 +139,30 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     }
 }
 
+/// All that is to be said about the files, for editors.
+fn tell(context: &Context, options: &Options, loading: &loader::Options) -> Result<()> {
+    let files = DiskFiles::default();
+    let loaded = if options.no_interpolate {
+        loader::load_model(&files, loading).map(|model| (model.warnings, model.sources))
+    } else {
+        loader::load(&files, loading).map(|loaded| {
+            let mut told = loaded.warnings;
+            if !options.no_consistency {
+                told.extend(ServiceGraph::new(&loaded.project).err());
+            }
+            (told, loaded.sources)
+        })
+    };
+    let (told, sources) = loaded.unwrap_or_else(|failed| (failed.diagnostics, failed.sources));
+    context
+        .ui
+        .data(diag::json::document(&told, &sources).as_bytes())?;
+    if told.has_errors() {
+        return Err(Error::Reported);
+    }
+    Ok(())
+}
+
 /// The project, in an order that has no cycle.
 fn load(context: &Context, options: &loader::Options) -> Result<Loaded> {
     let loaded = context.load_with(options)?;
@@ -164,11 +194,8 @@ fn list(project: &Project, what: &What) -> Vec<String> {
         What::Volumes => project.volumes.keys().cloned().collect(),
         What::Networks => project.networks.keys().cloned().collect(),
         What::Profiles => profiles(project),
-        What::Images => project
-            .services
-            .values()
-            .map(|service| lowering::image_name(project, service))
-            .collect(),
+        What::Models => project.models.values().map(|it| it.model.clone()).collect(),
+        What::Images => images(project),
         What::Environment => {
             let variables = project.environment.iter();
             let mut lines: Vec<String> = variables
@@ -177,12 +204,25 @@ fn list(project: &Project, what: &What) -> Vec<String> {
             lines.sort();
             lines
         }
-        What::Models => {
-            let models = project.models.values();
-            models.map(|model| model.model.clone()).collect()
-        }
         What::Project(_) | What::Variables | What::Hashes(_) => Vec::new(),
     }
+}
+
+/// Each service's image, and those of what runs before it.
+fn images(project: &Project) -> Vec<String> {
+    let mut images = Vec::new();
+    for service in project.services.values() {
+        images.push(lowering::image_name(project, service));
+        let hooks = service
+            .canonical
+            .as_map()
+            .and_then(|it| it.get("pre_start"));
+        for hook in hooks.and_then(Node::as_list).into_iter().flatten() {
+            let image = hook.as_map().and_then(|hook| hook.get("image"));
+            images.extend(image.and_then(Node::as_str).map(ToOwned::to_owned));
+        }
+    }
+    images
 }
 
 fn lines(mut lines: Vec<String>) -> String {
