@@ -91,7 +91,7 @@ impl Choices<'_> {
         match shape {
             Shape::Any => Node::null(nowhere()),
             Shape::String | Shape::Duration if self.below(8) == 7 => text("${UNSET:-1s}"),
-            Shape::String => text(self.of(TEXTS)),
+            Shape::String | Shape::Pair => text(self.of(TEXTS)),
             Shape::Text | Shape::TextOrWhole if self.below(2) == 1 => self.integer(),
             Shape::Plain if self.below(2) == 1 => self.number(),
             Shape::Switch if self.below(2) == 1 => Node::bool(true, nowhere()),
