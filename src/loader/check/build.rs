@@ -1,6 +1,6 @@
 //! `build`: what it refers to, and the platforms.
 
-use super::{meant, or_define};
+use super::{attribute, meant, or_define};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::model::{Build, Project, Service};
 
@@ -72,12 +72,7 @@ fn check_platform(service: &Service, build: &Build, diagnostics: &mut Diagnostic
         "services.{}: service.build.platforms MUST include service.platform {platform:?}: invalid compose project",
         service.name
     );
-    let key = |node: &crate::yaml::Node, key: &str| Some(node.as_map()?.entry(key)?.key_span);
-    let canonical = service.canonical.as_map();
-    let platforms = canonical.and_then(|map| key(map.get("build")?, "platforms"));
-    let place = super::attribute(service, "platform");
-    diagnostics.push(
-        Diagnostic::error(place, message)
-            .label(platforms.unwrap_or(build.span), "it is not among these"),
-    );
+    let place = attribute(service, &["platform"]);
+    let platforms = attribute(service, &["build", "platforms"]);
+    diagnostics.push(Diagnostic::error(place, message).label(platforms, "it is not among these"));
 }

@@ -189,8 +189,11 @@ fn check_addresses(service: &Service, diagnostics: &mut Diagnostics) {
             service.name
         );
         diagnostics.push(
-            Diagnostic::error(attribute(service, "mac_address"), message)
-                .label(primary.span, "and another address here")
+            Diagnostic::error(attribute(service, &["mac_address"]), message)
+                .label(
+                    attribute(service, &["networks", name, "mac_address"]),
+                    "and another address here",
+                )
                 .hint("remove one of them"),
         );
     }
@@ -343,10 +346,18 @@ fn check_container_names(project: &Project, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Where a key of a service was written.
-fn attribute(service: &Service, key: &str) -> Span {
-    let entry = service.canonical.as_map().and_then(|map| map.entry(key));
-    entry.map_or(service.span, |entry| entry.key_span)
+/// Where a key of a service was written; of further keys, the one below the other.
+fn attribute(service: &Service, keys: &[&str]) -> Span {
+    let mut node = &service.canonical;
+    let mut place = service.span;
+    for key in keys {
+        let Some(entry) = node.as_map().and_then(|map| map.entry(key)) else {
+            break;
+        };
+        place = entry.key_span;
+        node = &entry.value;
+    }
+    place
 }
 
 /// The same thing said in two places must be the same.
@@ -358,9 +369,10 @@ fn check_twice(service: &Service, diagnostics: &mut Diagnostics) {
                 "services.{}: can't set distinct values on '{key}' and 'deploy.{other}': invalid compose project",
                 service.name
             );
+            let below: Vec<&str> = ["deploy"].into_iter().chain(other.split('.')).collect();
             diagnostics.push(
-                Diagnostic::error(attribute(service, key), message)
-                    .label(attribute(service, "deploy"), "and another value here")
+                Diagnostic::error(attribute(service, &[key]), message)
+                    .label(attribute(service, &below), "and another value here")
                     .hint("remove one of them"),
             );
         }
