@@ -17,6 +17,7 @@ pub mod extends;
 pub mod files;
 pub mod include;
 pub mod interpolate;
+pub mod json_schema;
 mod keys;
 mod label_files;
 pub mod merge;

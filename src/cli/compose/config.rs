@@ -61,6 +61,9 @@ pub(in crate::cli) struct Args {
     /// Pin image tags to digests
     #[arg(long)]
     resolve_image_digests: bool,
+    /// Print a JSON Schema of compose files, for editors.
+    #[arg(long)]
+    schema: bool,
     /// Print the service names, one per line.
     #[arg(long)]
     services: bool,
@@ -74,6 +77,9 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        if self.schema {
+            return ops::config::schema(context);
+        }
         let what = self.what();
         let format = match self.format.as_deref() {
             None | Some("") => Format::Unsaid,

@@ -139,6 +139,16 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     }
 }
 
+/// The schema of compose files; no project is needed.
+///
+/// # Errors
+/// When nobody reads stdout any more.
+pub fn schema(context: &Context) -> Result<()> {
+    Ok(context
+        .ui
+        .line(format_args!("{:#}", loader::json_schema::json_schema()))?)
+}
+
 /// All that is to be said about the files, for editors.
 fn tell(context: &Context, options: &Options, loading: &loader::Options) -> Result<()> {
     let files = DiskFiles::default();
