@@ -27,6 +27,12 @@ pub struct Evidence {
     pub log: Vec<String>,
 }
 
+/// Whether its last run ended, and not with success.
+pub fn has_failed(state: &State) -> bool {
+    let runs = matches!(state.status, Status::Running | Status::Paused);
+    !runs && (state.exit_code != 0 || state.oom_killed || !state.error.is_empty())
+}
+
 /// Why it is not ready, as indented lines; empty when there is nothing to add.
 pub fn failure(evidence: &Evidence) -> String {
     let mut lines = Vec::new();

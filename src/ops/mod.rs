@@ -4,6 +4,7 @@
 //! executor or the engine, and talks through `ui`. It returns an error or has reported
 //! it, never both.
 
+pub mod aftermath;
 pub mod attach;
 pub mod build;
 pub mod config;

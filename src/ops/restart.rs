@@ -1,7 +1,7 @@
 //! `restart`: dependencies first, and with them dependants that ask for it.
 
 use super::scope::Scope;
-use super::{Context, Result, perform};
+use super::{Context, Result, aftermath, perform};
 use crate::executor;
 use crate::planner::teardown;
 
@@ -21,5 +21,6 @@ pub fn run(
     let graph = scope.graph(&observed, &services)?;
     let grace = perform::grace(timeout);
     let plan = teardown::restart(&graph, &observed, &services, grace, !dependants);
-    perform::run(context, &plan)
+    perform::run(context, &plan)?;
+    aftermath::tell(context, &plan)
 }

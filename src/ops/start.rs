@@ -1,7 +1,7 @@
 //! `start`: what is there, behind its gates.
 
 use super::scope::Scope;
-use super::{Context, Error, Result, perform};
+use super::{Context, Error, Result, aftermath, perform};
 use crate::executor;
 use crate::planner::teardown;
 
@@ -36,5 +36,10 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     }
     context.ui.diagnostics(&problems, &scope.sources);
     let seconds = options.wait_timeout.filter(|_| options.wait);
-    perform::run_within(context, &plan, seconds)
+    perform::run_within(context, &plan, seconds)?;
+    // Whoever was waited for has been judged already.
+    if options.wait {
+        return Ok(());
+    }
+    aftermath::tell(context, &plan)
 }

@@ -152,6 +152,15 @@ impl Ui {
         }
     }
 
+    /// A warning of several lines: the first as [`Ui::warn`] has it, the others as they are.
+    pub fn warn_at_length(&self, first: &str, rest: &str) {
+        if self.0.progress == Mode::Json || rest.is_empty() {
+            return self.warn(format_args!("{first}\n{rest}").to_string().trim_end());
+        }
+        self.warn(first);
+        self.talk(rest);
+    }
+
     /// What ended the command.
     pub fn error(&self, text: impl Display) {
         let text = text.to_string();

@@ -183,3 +183,76 @@ fn why_tells_stops_signals_and_missing_programs_apart() {
     );
     project.ketch(&["why", "nobody"]).failed(1);
 }
+
+#[test]
+fn what_fails_right_after_restart_or_start_says_why() {
+    let world = World::new();
+    let project = world.project(
+        "app",
+        "services:\n  bad: {image: busybox, command: \"sh -c 'echo no config >&2; exit 3'\"}\n  \
+         hungry: {image: busybox, command: tail /dev/zero, mem_limit: 16m, memswap_limit: 16m}\n  \
+         crashed: {image: busybox, command: \"sh -c 'kill -SEGV $$$$; sleep 1'\", init: true}\n  \
+         again: {image: busybox, command: \"sh -c 'exit 4'\", restart: always}\n  \
+         job: {image: busybox, command: 'true'}\n  \
+         well: {image: busybox, command: sleep inf}\n",
+    );
+    project.ketch(&["up", "-d"]).ok();
+    let restart = project.ketch(&["restart", "-t", "0"]).ok();
+    says(
+        &restart.stderr,
+        &[
+            "container app-bad-1 exited (3)",
+            "cause: it ended by itself with exit code 3",
+            "| no config",
+            "container app-hungry-1 exited (137)",
+            "cause: the kernel killed it for want of memory (OOM): limit 16MiB, peak 16MiB",
+            "container app-crashed-1 exited (139)",
+            "ended by SIGSEGV",
+            "container app-again-1 exited (4)",
+            "will be started again",
+        ],
+    );
+    for quiet in ["container app-job-1", "container app-well-1"] {
+        assert!(!restart.stderr.contains(quiet), "{}", restart.stderr);
+    }
+    let start = project.ketch(&["start", "bad"]).ok();
+    says(
+        &start.stderr,
+        &["container app-bad-1 exited (3)", "| no config"],
+    );
+}
+
+#[test]
+fn a_program_that_is_gone_or_not_executable_is_told_by_restart() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let world = World::new();
+    let project = world.project(
+        "app",
+        "services: {one: {image: busybox, command: /app/run, volumes: ['./app:/app']}}",
+    );
+    project.write("app/run", "#!/bin/sh\nsleep inf\n");
+    let program = project.directory.join("app/run");
+    let set_mode = |mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&program, mode).unwrap();
+    };
+    set_mode(0o755);
+    project.ketch(&["up", "-d"]).ok();
+    set_mode(0o644);
+    let restart = project.ketch(&["restart", "-t", "0"]).failed(1);
+    says(
+        &restart.stderr,
+        &["service \"one\": exec: \"/app/run\": permission denied"],
+    );
+    std::fs::remove_file(&program).unwrap();
+    let start = project.ketch(&["start"]).failed(1);
+    says(
+        &start.stderr,
+        &["service \"one\": exec: \"/app/run\": stat /app/run: no such file or directory"],
+    );
+    says(
+        &why(&project, "one"),
+        &["cause: it could not be started: exec: \"/app/run\""],
+    );
+}

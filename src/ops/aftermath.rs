@@ -1,0 +1,96 @@
+//! What became of containers that were just started: one that fails at once is told with its
+//! cause. Compose says nothing there, so it is talk: the command's exit code stays.
+
+use std::thread;
+use std::time::Duration;
+
+use indexmap::IndexSet;
+use jiff::Timestamp;
+use ketch_runtime::cancel::Cancel;
+use ketch_runtime::container::state::{HealthStatus, State, Status};
+use ketch_runtime::engine::Engine;
+
+use super::deadline::Deadline;
+use super::{Context, Result};
+use crate::executor;
+use crate::explain;
+use crate::planner::{Op, Plan};
+
+/// How long a start is watched: a wrong setting or a missing file shows within it, and nobody
+/// notices it where all is well.
+const ATTENTION: Duration = Duration::from_millis(250);
+
+/// Watches what the plan has started for a moment, and tells what failed meanwhile.
+///
+/// # Errors
+/// When the process is out of file descriptors.
+pub fn tell(context: &Context, plan: &Plan) -> Result<()> {
+    let started = started(plan);
+    if context.dry_run || started.is_empty() {
+        return Ok(());
+    }
+    let deadline = Deadline::after(context, ATTENTION)?;
+    let ended = ended(&context.engine, &started, &deadline.cancel);
+    for name in ended {
+        // One that is removed meanwhile has no story.
+        let Ok(evidence) = executor::evidence(&context.engine, name) else {
+            continue;
+        };
+        if explain::has_failed(&evidence.state) {
+            let story = explain::unready(&evidence, Timestamp::now());
+            let (first, rest) = story.trim_start().split_once('\n').unwrap_or((&story, ""));
+            context.ui.warn_at_length(first, rest);
+        }
+    }
+    Ok(())
+}
+
+fn started(plan: &Plan) -> IndexSet<&str> {
+    let names = plan.steps.iter().filter_map(|step| match &step.op {
+        Op::StartContainer { name } | Op::RestartContainer { name, .. } => Some(name.as_str()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// Those that end before the watch does.
+fn ended<'a>(engine: &Engine, names: &IndexSet<&'a str>, cancel: &Cancel) -> Vec<&'a str> {
+    thread::scope(|scope| {
+        let watches: Vec<_> = names
+            .iter()
+            .map(|name| (*name, scope.spawn(move || ends(engine, name, cancel))))
+            .collect();
+        let ended = watches.into_iter().filter_map(|(name, watch)| {
+            // A watch that panicked has seen nothing.
+            watch.join().unwrap_or(false).then_some(name)
+        });
+        ended.collect()
+    })
+}
+
+fn ends(engine: &Engine, name: &str, cancel: &Cancel) -> bool {
+    let Ok(mut watch) = engine.watch_container(name) else {
+        return false;
+    };
+    loop {
+        match watch.next(cancel) {
+            Ok(Some(state)) if is_over(&state) => return true,
+            Ok(Some(state)) if is_healthy(&state) => return false,
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+fn is_over(state: &State) -> bool {
+    matches!(
+        state.status,
+        Status::Exited | Status::Restarting | Status::Dead
+    )
+}
+
+fn is_healthy(state: &State) -> bool {
+    let health = state.health.as_ref().map(|health| health.status);
+    health == Some(HealthStatus::Healthy)
+}
