@@ -112,7 +112,16 @@ impl std::error::Error for Error {}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::new(kind_of_io(&error), error.to_string())
+        Self::new(kind_of_io(&error), text_of_io(&error))
+    }
+}
+
+/// The kernel's words as Docker prints them, `permission denied`; other texts as they are.
+fn text_of_io(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text,
     }
 }
 

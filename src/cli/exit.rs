@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use ketch_runtime::error::ErrorKind;
+
 use super::parse::Ended;
 use crate::ops::Error;
 use crate::ui::Ui;
@@ -22,7 +24,8 @@ pub(super) fn report(ui: &Ui, error: &Error) -> ExitCode {
             FAILED
         }
         Error::Engine(error) => {
-            ui.error(error);
+            let is_root = rustix::process::geteuid().is_root();
+            ui.error(with_rights(error, is_root));
             FAILED
         }
         Error::Failed(message) => {
@@ -36,6 +39,14 @@ pub(super) fn report(ui: &Ui, error: &Error) -> ExitCode {
         Error::Closed => CLOSED,
     };
     ExitCode::from(code)
+}
+
+/// A refusal for want of rights says how to have them.
+fn with_rights(error: &ketch_runtime::error::Error, is_root: bool) -> String {
+    if error.kind() == ErrorKind::Denied && !is_root {
+        return format!("ketch needs root (run it with sudo): {error}");
+    }
+    error.to_string()
 }
 
 /// The end of a command line that could not be read.
@@ -71,6 +82,17 @@ fn code_of(code: i32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_refused_is_told_to_be_root() {
+        let error = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = ketch_runtime::error::Error::from(error).context("read /x");
+        assert_eq!(
+            with_rights(&error, false),
+            "ketch needs root (run it with sudo): read /x: permission denied"
+        );
+        assert_eq!(with_rights(&error, true), "read /x: permission denied");
+    }
 
     #[test]
     fn a_containers_code_is_passed_on() {

@@ -33,7 +33,7 @@ pub(super) fn parse<P: Parser>(mut args: Vec<OsString>) -> Result<P, Ended> {
         if error.kind() == ErrorKind::TooManyValues && settle_switch(&mut args, &error) {
             continue;
         }
-        return Err(explain::<P>(&error));
+        return Err(explain::<P>(&args, &error));
     }
 }
 
@@ -66,46 +66,167 @@ fn settle_switch(args: &mut Vec<OsString>, error: &clap::Error) -> bool {
     true
 }
 
-fn explain<P: Parser>(error: &clap::Error) -> Ended {
+fn explain<P: Parser>(args: &[OsString], error: &clap::Error) -> Ended {
+    let command = command_of(P::command(), args);
     let invalid = |kind| text(error, kind).unwrap_or_default();
+    let (argument, value) = (
+        invalid(ContextKind::InvalidArg),
+        invalid(ContextKind::InvalidValue),
+    );
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ended::Help(error.to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            Ended::Help(P::command().render_help().to_string())
+            Ended::Help(error_help(command))
         }
         ErrorKind::InvalidSubcommand => {
             let name = invalid(ContextKind::InvalidSubcommand);
-            let message = if NOT_YET.contains(&name.as_str()) {
-                format!("ketch does not have the command {name:?} yet")
-            } else {
-                format!("unknown docker command: \"compose {name}\"")
+            if NOT_YET.contains(&name.as_str()) {
+                return Ended::Usage(format!("ketch does not have the command {name:?} yet"));
+            }
+            let meant = meant(&command, error, ContextKind::SuggestedSubcommand);
+            let message = match command.get_name() {
+                "docker-compose" => format!("unknown docker command: \"compose {name}\""),
+                _ => format!("unknown command: \"{} {name}\"{meant}", bin_name(&command)),
             };
             Ended::UnknownCommand {
-                help: P::command().render_help().to_string(),
+                help: error_help(command),
                 message,
             }
         }
         ErrorKind::UnknownArgument => {
-            let flag = invalid(ContextKind::InvalidArg);
-            let what = if flag.starts_with("--") {
-                format!("unknown flag: {flag}")
-            } else if let Some(letter) = flag.strip_prefix('-') {
-                format!("unknown shorthand flag: '{letter}' in -{letter}")
+            let what = if argument.starts_with("--") {
+                format!("unknown flag: {argument}")
+            } else if let Some(letter) = argument.strip_prefix('-') {
+                format!(
+                    "unknown shorthand flag: '{letter}' in {}",
+                    group(args, letter)
+                )
             } else {
-                return Ended::Usage(plain(error));
+                format!("unknown argument: {argument:?}")
             };
-            let meant = match error.get(ContextKind::SuggestedArg) {
-                Some(ContextValue::String(name)) => format!(" (did you mean {name}?)"),
-                _ => String::new(),
-            };
-            let usage = match error.get(ContextKind::Usage) {
-                Some(ContextValue::StyledStr(usage)) => format!("\n\n{usage}"),
-                _ => String::new(),
-            };
-            Ended::Usage(format!("{what}{meant}{usage}"))
+            let meant = meant(&command, error, ContextKind::SuggestedArg);
+            with_usage(command, &format!("{what}{meant}"))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if value.is_empty() => {
+            let flag = argument.split(' ').next().unwrap_or_default();
+            with_usage(command, &format!("flag needs an argument: {flag}"))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let flag = flag_names(&command, &argument);
+            let reason = reason(error);
+            let what = format!("invalid argument {value:?} for {flag:?} flag: {reason}");
+            with_usage(command, &what)
+        }
+        ErrorKind::MissingRequiredArgument | ErrorKind::TooFewValues => {
+            let number = required(&command);
+            let s = if number == 1 { "" } else { "s" };
+            let name = bin_name(&command);
+            with_usage(
+                command,
+                &format!("{name:?} requires at least {number} argument{s}."),
+            )
         }
         _ => Ended::Usage(plain(error)),
     }
+}
+
+/// The command that the line is about, as far as it can be followed.
+fn command_of(mut command: clap::Command, args: &[OsString]) -> clap::Command {
+    command.build();
+    let mut words = args.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        if takes_next(&command, &word) {
+            words.next();
+        } else if let Some(found) = command.find_subcommand(word.as_ref()) {
+            command = found.clone();
+        }
+    }
+    command
+}
+
+/// Whether this word is a flag whose value is the next word.
+fn takes_next(command: &clap::Command, word: &str) -> bool {
+    let mut flags = command.get_arguments();
+    let found = match (word.strip_prefix("--"), word.strip_prefix('-')) {
+        (Some(long), _) => flags.find(|flag| flag.get_long() == Some(long)),
+        (None, Some(short)) => flags.find(|flag| {
+            let letter = flag.get_short().map(String::from);
+            letter.as_deref() == Some(short)
+        }),
+        (None, None) => None,
+    };
+    found.is_some_and(|flag| flag.get_action().takes_values())
+}
+
+fn bin_name(command: &clap::Command) -> String {
+    let name = command.get_bin_name();
+    name.unwrap_or_else(|| command.get_name()).to_owned()
+}
+
+fn error_help(mut command: clap::Command) -> String {
+    command.render_help().to_string()
+}
+
+/// What is wrong, then how the command is called, as Docker prints it.
+fn with_usage(mut command: clap::Command, what: &str) -> Ended {
+    let usage = command.render_usage().to_string().replace("]...", "...]");
+    let usage = usage.trim_start_matches("Usage:").trim();
+    let name = bin_name(&command);
+    Ended::Usage(format!(
+        "{what}\n\nUsage:  {usage}\n\nRun '{name} --help' for more information"
+    ))
+}
+
+/// ` (did you mean --detach?)`; what help does not show is not meant.
+fn meant(command: &clap::Command, error: &clap::Error, kind: ContextKind) -> String {
+    let Some(name) = text(error, kind) else {
+        return String::new();
+    };
+    let is_hidden = command
+        .get_arguments()
+        .any(|flag| flag.is_hide_set() && flag.get_long() == name.strip_prefix("--"));
+    if is_hidden {
+        return String::new();
+    }
+    format!(" (did you mean {name}?)")
+}
+
+/// The word of joined short flags that holds this letter: `-dx`.
+fn group(args: &[OsString], letter: &str) -> String {
+    let words = args.iter().skip(1).map(|word| word.to_string_lossy());
+    let mut words = words.filter(|word| word.starts_with('-') && !word.starts_with("--"));
+    let found = words.find(|word| word.contains(letter));
+    found.map_or_else(|| format!("-{letter}"), std::borrow::Cow::into_owned)
+}
+
+/// `--timeout <int>` as its command names it: `-t, --timeout`.
+fn flag_names(command: &clap::Command, argument: &str) -> String {
+    let name = argument.split([' ', '=']).next().unwrap_or_default();
+    let long = name.strip_prefix("--");
+    let mut flags = command.get_arguments();
+    let short = long
+        .and_then(|long| flags.find(|flag| flag.get_long() == Some(long)))
+        .and_then(clap::Arg::get_short);
+    short.map_or_else(|| name.to_owned(), |short| format!("-{short}, {name}"))
+}
+
+/// Why a value is refused.
+fn reason(error: &clap::Error) -> String {
+    use std::error::Error as _;
+    if let Some(ContextValue::Strings(known)) = error.get(ContextKind::ValidValue) {
+        return format!("must be one of: {}", known.join(", "));
+    }
+    let source = error.source().map(ToString::to_string);
+    source.unwrap_or_else(|| "invalid syntax".into())
+}
+
+/// How many words a command needs at least.
+fn required(command: &clap::Command) -> usize {
+    let positionals = command
+        .get_positionals()
+        .filter(|arg| arg.is_required_set());
+    let least = positionals.map(|arg| arg.get_num_args().map_or(1, |range| range.min_values()));
+    least.sum()
 }
 
 fn plain(error: &clap::Error) -> String {
@@ -129,11 +250,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
+    #[command(name = "ketch")]
     struct Line {
         #[arg(short, long)]
         detach: bool,
         #[arg(long)]
         name: Option<String>,
+        #[arg(short, long)]
+        times: Option<u32>,
         rest: Vec<String>,
     }
 
@@ -159,12 +283,32 @@ mod tests {
             message.starts_with("unknown flag: --detahc (did you mean --detach?)"),
             "{message}"
         );
-        let Err(Ended::Usage(message)) = line(&["-x"]) else {
+        let Err(Ended::Usage(message)) = line(&["-dx"]) else {
             panic!("an unknown flag was taken");
         };
         assert!(
-            message.starts_with("unknown shorthand flag: 'x' in -x"),
+            message.starts_with("unknown shorthand flag: 'x' in -dx"),
             "{message}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_stands_above_the_plain_usage() {
+        let said = |words: &[&str]| match line(words) {
+            Err(Ended::Usage(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            said(&["-d", "--foo"]),
+            "unknown flag: --foo\n\nUsage:  ketch [OPTIONS] [REST...]\n\nRun 'ketch --help' for more information"
+        );
+        assert!(said(&["--name"]).starts_with("flag needs an argument: --name\n"));
+        let number = said(&["--times", "abc"]);
+        assert!(
+            number.starts_with(
+                "invalid argument \"abc\" for \"-t, --times\" flag: invalid digit found"
+            ),
+            "{number}"
         );
     }
 }

@@ -28,6 +28,7 @@ pub fn survey(engine: &Engine, project: &str, wants: &Wants) -> Result<Host> {
     let mut host = Host {
         containers,
         lacks: features::missing(&wants.features),
+        unprivileged: !rustix::process::geteuid().is_root(),
         ..Host::default()
     };
     for wanted in &wants.ports {

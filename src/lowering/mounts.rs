@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use ketch_runtime::spec::{MountKind, MountSpec, Propagation, VolumeSpec};
+use ketch_runtime::volume;
 
 use super::{Context, hash, labels};
 use crate::diag::{Diagnostic, Diagnostics};
@@ -33,6 +34,16 @@ fn lower_volume(project: &Project, volume: &Volume, problems: &mut Diagnostics) 
         options: volume.driver_opts.clone(),
         labels: IndexMap::new(),
     };
+    if let Err(error) = volume::check(&spec) {
+        let text = error.to_string();
+        let (what, instead) = text.split_once("; ").unwrap_or((&text, ""));
+        let message = format!("volume {}: {what}", resource.key);
+        let diagnostic = Diagnostic::error(resource.span, message);
+        problems.push(match instead {
+            "" => diagnostic,
+            hint => diagnostic.hint(hint),
+        });
+    }
     let config_hash = hash::of_volume(&spec);
     spec.labels = labels::of_resource(project, resource, label::VOLUME, config_hash);
     spec

@@ -295,7 +295,9 @@ fn a_changed_volume_is_kept_until_the_question_is_answered() {
     let mut project = app();
     let observed = settled(&project);
     let volume = project.volumes.get_mut("data").unwrap();
-    volume.driver_opts.insert("type".into(), "tmpfs".into());
+    for (key, value) in [("type", "none"), ("o", "bind"), ("device", "/srv")] {
+        volume.driver_opts.insert(key.into(), value.into());
+    }
     let plan = up(&project, &observed, &Options::default());
     assert!(plan.is_empty());
     assert_eq!(plan.questions[0].volume, "app_data");

@@ -103,3 +103,20 @@ fn an_image_that_is_not_here_is_named_before_anything_is_made() {
         &["nosuch:1", "web"],
     );
 }
+
+#[test]
+fn a_volume_that_can_not_be_made() {
+    refused(
+        "services:\n  web: {image: busybox, volumes: ['cache:/c', 'share:/s']}\nvolumes:\n  \
+         cache: {driver_opts: {type: tmpfs, device: tmpfs, o: size=1m}}\n  \
+         share: {driver_opts: {type: nfs, device: ':/x', o: addr=10.0.0.1}}\n",
+        &[
+            "compose.yaml:4:3",
+            "volume cache: volumes of type \"tmpfs\" are not supported",
+            "hint: use a tmpfs mount of the service instead",
+            "compose.yaml:5:3",
+            "volume share: volumes of type \"nfs\" are not supported",
+            "hint: mount it on the host and use a bind mount instead",
+        ],
+    );
+}

@@ -20,6 +20,8 @@ mod keys;
 mod logs;
 mod network;
 mod preflight;
+mod rights;
+mod top;
 mod up;
 mod volumes;
 mod world;

@@ -7,6 +7,7 @@
 //! forward signals and reap, as tini does.
 
 use std::convert::Infallible;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::finish::Finish;
@@ -14,6 +15,9 @@ use crate::error::Result;
 use crate::sys::process::{self, Exit};
 use crate::sys::signal::{self, Set};
 use crate::sys::{fd, path};
+
+/// What `ps` shows as process 1.
+const NAME: &CStr = c"ketch-init";
 
 /// Signals that mean a fault of our own, and those that the terminal sends to the background.
 const NOT_FORWARDED: [i32; 9] = [
@@ -40,7 +44,9 @@ pub(super) fn run(finish: &Finish, root: BorrowedFd<'_>, child: u32) -> Result<I
     for number in 0..=2 {
         fd::replace_stdio(null.as_fd(), number)?;
     }
-    process::set_name(c"init")?;
+    // Not what it was forked from: /proc/1/cmdline told of the host's directories.
+    process::set_name(NAME)?;
+    let _cosmetic = process::set_command_line(NAME);
     if finish.custom_filter {
         process::set_no_new_privileges()?;
     } else {

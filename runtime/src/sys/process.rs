@@ -312,6 +312,39 @@ pub fn set_name(name: &CStr) -> Result<()> {
     Ok(())
 }
 
+/// Overwrites the arguments that `/proc/PID/cmdline` shows for this process, as setproctitle(3)
+/// does. Whoever reads arguments of this process later reads the new ones: for a process that
+/// never does.
+pub fn set_command_line(name: &CStr) -> Result<()> {
+    let call = || format!("set_command_line({name:?})");
+    let stat = std::fs::read_to_string("/proc/self/stat");
+    let stat = stat.map_err(|error| Error::from_io(call(), &error))?;
+    let malformed = || Error::new(call(), libc::EINVAL);
+    let (_, fields) = stat.rsplit_once(") ").ok_or_else(malformed)?;
+    // proc(5) counts from 1, and the state is field 3: arg_start is 48, arg_end 49.
+    let mut bounds = fields.split_whitespace().skip(45).map(str::parse::<usize>);
+    let (Some(Ok(start)), Some(Ok(end))) = (bounds.next(), bounds.next()) else {
+        return Err(malformed());
+    };
+    let bytes = name.to_bytes_with_nul();
+    // Where the kernel tells nothing the bounds are 0.
+    if start == 0 || end.saturating_sub(start) <= bytes.len() {
+        return Err(Error::new(call(), libc::ERANGE));
+    }
+    let place = std::ptr::with_exposed_provenance_mut::<u8>(start);
+    // SAFETY: the kernel put the arguments there, at the end of the stack that this process was
+    // executed with, and tells only this process' own bounds; that memory is writable for as long
+    // as the process lives. No Rust value lies in it: the standard library keeps a pointer to it
+    // and copies when it is asked for arguments.
+    unsafe {
+        std::ptr::write_bytes(place, 0, end - start);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+        // A last byte that is not zero says that the text ends at its first zero.
+        place.add(end - start - 1).write(b'.');
+    }
+    Ok(())
+}
+
 /// A new session, led by this process, without a terminal.
 pub fn setsid() -> Result<()> {
     // SAFETY: no memory is involved.

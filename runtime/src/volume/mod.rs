@@ -78,6 +78,14 @@ pub fn create(roots: &Roots, spec: &VolumeSpec) -> Result<Volume> {
     get(roots, &spec.name)
 }
 
+/// Pure: whether a volume of this spec could be made.
+///
+/// # Errors
+/// What is wrong with its options, or not to be had.
+pub fn check(spec: &VolumeSpec) -> Result<()> {
+    options::bind_source(&spec.options).map(drop)
+}
+
 /// What to ask for when nobody has given a name.
 pub fn anonymous() -> Result<VolumeSpec> {
     let mut spec = VolumeSpec {

@@ -6,10 +6,9 @@ use crate::ops::{self, Context, Error, Result};
 
 /// Execute a command in a running container
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "ketch exec [OPTIONS] SERVICE COMMAND [ARGS...]")]
 pub(in crate::cli) struct Args {
     /// The service, then the command: flags end where the service stands
-    #[arg(value_names = ["SERVICE", "COMMAND"], num_args = 1.., required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_names = ["SERVICE", "COMMAND"], num_args = 2.., required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
     /// Detached mode: Run command in the background
     #[arg(short, long)]
@@ -23,7 +22,7 @@ pub(in crate::cli) struct Args {
     /// Keep STDIN open even if not attached
     #[arg(short, long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
     interactive: bool,
-    /// Disable pseudo-TTY allocation. By default 'docker compose exec' allocates a TTY.
+    /// Disable pseudo-TTY allocation. By default a TTY is allocated when stdin and stdout are terminals.
     #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
     no_tty: bool,
     /// Give extended privileges to the process
@@ -43,11 +42,6 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(super) fn run(mut self, context: &Context) -> Result<()> {
         let service = self.words.remove(0);
-        if self.words.is_empty() {
-            return Err(Error::Failed(
-                "\"docker compose exec\" requires at least 2 arguments".into(),
-            ));
-        }
         let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         if self.tty && !self.no_tty && !std::io::stdin().is_terminal() {
             return Err(Error::Failed(

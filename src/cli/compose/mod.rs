@@ -123,6 +123,12 @@ fn scales(options: &[String]) -> Result<Vec<(String, u32)>> {
         .collect()
 }
 
+/// `--wait-timeout`: seconds; zero and less is no limit.
+fn wait_timeout(seconds: Option<i64>) -> Option<u64> {
+    let seconds = u64::try_from(seconds?).ok()?;
+    (seconds > 0).then_some(seconds)
+}
+
 /// Two flags that make no sense together.
 fn exclusive(both: bool, one: &str, other: &str) -> Result<()> {
     if both {

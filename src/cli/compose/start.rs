@@ -11,8 +11,8 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     wait: bool,
     /// Maximum duration in seconds to wait for the project to be running|healthy
-    #[arg(long, value_name = "int")]
-    wait_timeout: Option<u64>,
+    #[arg(long, value_name = "int", allow_negative_numbers = true)]
+    wait_timeout: Option<i64>,
 }
 
 impl Args {
@@ -22,7 +22,7 @@ impl Args {
             &ops::start::Options {
                 services: self.services,
                 wait: self.wait,
-                wait_timeout: self.wait_timeout.filter(|seconds| *seconds > 0),
+                wait_timeout: super::wait_timeout(self.wait_timeout),
             },
         )
     }

@@ -89,8 +89,8 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     wait: bool,
     /// Maximum duration in seconds to wait for the project to be running|healthy
-    #[arg(long, value_name = "int")]
-    wait_timeout: Option<u64>,
+    #[arg(long, value_name = "int", allow_negative_numbers = true)]
+    wait_timeout: Option<i64>,
     /// Watch source code and rebuild/refresh containers when files are updated.
     #[arg(short, long)]
     watch: bool,
@@ -171,7 +171,7 @@ impl Args {
             timeout: self.timeout,
             start: !self.no_start,
             wait: self.wait,
-            wait_timeout: self.wait_timeout.filter(|seconds| *seconds > 0),
+            wait_timeout: super::wait_timeout(self.wait_timeout),
             yes: self.yes,
             attach: (!self.detach && !self.wait && !self.no_start).then_some(Attach {
                 only: self.attach,

@@ -49,6 +49,8 @@ pub struct Host {
     pub subnets: Vec<Subnet>,
     /// Those of the wanted features that the kernel does not have.
     pub lacks: Vec<Lack>,
+    /// We are not root there.
+    pub unprivileged: bool,
 }
 
 /// A container, of whatever project.
@@ -125,6 +127,11 @@ pub fn check(
         host,
         problems: Diagnostics::default(),
     };
+    if host.unprivileged {
+        let message = "ketch needs root to run containers".to_owned();
+        let diagnostic = check.report(None, message).hint("run it with sudo");
+        check.problems.push(diagnostic);
+    }
     check.names();
     check.sources();
     check.ports();

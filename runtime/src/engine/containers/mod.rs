@@ -123,12 +123,18 @@ pub enum ExecStdio {
     Terminal { rows: u16, columns: u16 },
 }
 
-/// Process numbers and command lines, for `top`.
+/// One process, for `top`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessRow {
     pub uid: u32,
     pub pid: u32,
     pub ppid: u32,
+    /// `pts/0`; absent without one.
+    pub terminal: Option<String>,
+    /// What it has used so far.
+    pub cpu: Duration,
+    pub started: Timestamp,
+    /// The whole line.
     pub command: String,
 }
 
