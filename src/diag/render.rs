@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
 use super::{Diagnostic, Diagnostics, FileId, Label, Severity, Sources, Span};
 
@@ -14,14 +14,19 @@ use super::{Diagnostic, Diagnostics, FileId, Label, Severity, Sources, Span};
 const WIDTH: usize = 140;
 /// Of more places than these, the rest is counted.
 const MOST_PLACES: usize = 8;
+/// Places further apart are shown one by one, and longer lines cut before they are drawn; bytes.
+const APART: usize = 2000;
 
 /// All of them, in the order of the files, each ending with a newline.
 pub fn render(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> String {
-    let pictures: Vec<String> = diagnostics
+    let mut pictures: Vec<String> = diagnostics
         .in_order()
         .into_iter()
         .map(|diagnostic| render_one(diagnostic, sources, colour))
         .collect();
+    if diagnostics.left_out() > 0 {
+        pictures.push(format!("{} more are not shown.\n", diagnostics.left_out()));
+    }
     pictures.join("\n")
 }
 
@@ -36,7 +41,9 @@ pub fn render_one(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> S
         .labels
         .split_at(diagnostic.labels.len().min(MOST_PLACES));
     for file in files(labels) {
-        group = group.element(snippet(file, labels, sources));
+        for element in snippets(file, labels, sources) {
+            group = group.element(element);
+        }
     }
     if !more.is_empty() {
         let places = if more.len() == 1 { "place" } else { "places" };
@@ -83,66 +90,87 @@ fn files(labels: &[Label]) -> Vec<FileId> {
     files
 }
 
-/// The part of one file that the labels need.
-fn snippet<'a>(
-    file: FileId,
-    labels: &'a [Label],
-    sources: &'a Sources,
-) -> Snippet<'a, Annotation<'a>> {
+/// A label's place in the order of labels, and what of it can be shown.
+type Shown = (usize, Range<usize>);
+
+/// The parts of one file that the labels need, that of the first label first.
+fn snippets<'a>(file: FileId, labels: &'a [Label], sources: &'a Sources) -> Vec<Element<'a>> {
     let source = sources.get(file);
-    let text: &str = &source.text;
-    let ranges: Vec<(usize, Range<usize>)> = labels
+    let mut shown: Vec<Shown> = labels
         .iter()
         .enumerate()
         .filter(|(_, label)| label.span.file == file)
-        .map(|(number, label)| (number, visible(text, label.span)))
+        .map(|(number, label)| (number, visible(&source.text, label.span)))
         .collect();
-    let first = ranges
-        .iter()
-        .map(|(_, range)| range.start)
-        .min()
-        .unwrap_or(0);
-    let last = ranges.iter().map(|(_, range)| range.end).max().unwrap_or(0);
-    // Only these lines are handed over: files can be large.
-    let window_start = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
-    let window_end = text[last..]
+    shown.sort_by_key(|(_, range)| range.start);
+    let near = |left: &Shown, right: &Shown| right.1.start <= left.1.end + APART;
+    let mut parts: Vec<&[Shown]> = shown.chunk_by(near).collect();
+    parts.sort_by_key(|part| part.iter().map(|(number, _)| *number).min());
+    let parts = parts.into_iter();
+    parts
+        .flat_map(|part| snippet(file, part, labels, sources))
+        .collect()
+}
+
+/// Labels that lie near each other. Only their lines are handed over, and of long lines only
+/// the part around: files can be large.
+fn snippet<'a>(
+    file: FileId,
+    part: &[Shown],
+    labels: &'a [Label],
+    sources: &'a Sources,
+) -> Vec<Element<'a>> {
+    let source = sources.get(file);
+    let text: &str = &source.text;
+    let first = part.first().map_or(0, |(_, range)| range.start);
+    let last = part.iter().map(|(_, range)| range.end).max().unwrap_or(0);
+    let (line, line_start) = source.line(first);
+    // Which variable a line sets, and whether it may be shown, is known at its beginning.
+    let start = match source.of_variables {
+        true => line_start,
+        false => line_start.max(border(text, first.saturating_sub(APART))),
+    };
+    let end = border(text, last + APART);
+    let end = text[last..end]
         .find('\n')
-        .map_or(text.len(), |newline| last + newline);
-    let line = text[..window_start]
-        .bytes()
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1;
-    let annotations = ranges.into_iter().map(|(number, range)| {
-        let kind = if number == 0 {
+        .map_or(end, |newline| last + newline);
+    let annotations = part.iter().map(|(number, range)| {
+        let kind = if *number == 0 {
             AnnotationKind::Primary
         } else {
             AnnotationKind::Context
         };
-        let annotation = kind.span(range.start - window_start..range.end - window_start);
-        match labels[number].text.as_str() {
+        let annotation = kind.span(range.start - start..range.end - start);
+        match labels[*number].text.as_str() {
             "" => annotation,
             text => annotation.label(text),
         }
     });
-    Snippet::source(sources.shown(file, window_start..window_end))
+    let snippet = Snippet::source(sources.shown(file, start..end))
         .line_start(line)
-        .path(source.name.as_str())
         .fold(true)
-        .annotations(annotations)
+        .annotations(annotations);
+    if start == line_start {
+        return vec![snippet.path(source.name.as_str()).into()];
+    }
+    let column = text[line_start..first].chars().count() + 1;
+    let origin = Origin::path(source.name.as_str());
+    vec![origin.line(line).char_column(column).into(), snippet.into()]
+}
+
+/// The last border of a character up to this place.
+fn border(text: &str, place: usize) -> usize {
+    let mut at = place.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 /// The first line of a span, on character borders, never past the end of the text.
 fn visible(text: &str, span: Span) -> Range<usize> {
-    let border = |mut at: usize| {
-        at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = border(span.start as usize);
-    let end = border(span.end as usize).max(start);
+    let start = border(text, span.start as usize);
+    let end = border(text, span.end as usize).max(start);
     let line_end = text[start..end]
         .find(['\n', '\r'])
         .map_or(end, |at| start + at);
@@ -215,5 +243,40 @@ error: unknown key \"imag\"
             "warning: no file\n"
         );
         assert!(render_one(&diagnostic, &sources, true).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn large_files_and_long_lines_are_shown_in_parts() {
+        let long = format!(
+            "{}€ here {}\n",
+            "x".repeat(5_000_000),
+            "y".repeat(5_000_000)
+        );
+        let (sources, file) = sources(&format!("a: 1\n{long}b: 2\n"));
+        let end = u32::try_from(long.len() + 5).unwrap();
+        let here = Span::new(file, 5_000_009, 5_000_013);
+        let begun = std::time::Instant::now();
+        for _ in 0..100 {
+            let diagnostic = Diagnostic::error(here, "odd")
+                .label(Span::new(file, 0, 1), "above")
+                .label(Span::new(file, end, end + 1), "below");
+            let picture = render_one(&diagnostic, &sources, false);
+            assert!(
+                picture.contains(" --> compose.yaml:2:5000003\n"),
+                "{picture}"
+            );
+            for line in [
+                "x€ here y",
+                "^^^^",
+                "1 | a: 1",
+                "- above",
+                "3 | b: 2",
+                "- below",
+            ] {
+                assert!(picture.contains(line), "{line}\n{picture}");
+            }
+            assert!(picture.len() < 4000, "{}", picture.len());
+        }
+        assert!(begun.elapsed().as_secs() < 10);
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::secret;
 use super::span::{FileId, Span};
@@ -24,6 +24,33 @@ pub struct Source {
     pub text: Arc<str>,
     /// A file of variables: the values of secrets in it are never shown.
     pub of_variables: bool,
+    /// Made when the first place is asked for.
+    lines: OnceLock<Lines>,
+}
+
+/// Where the lines of a text begin.
+#[derive(Debug, Clone)]
+pub struct Lines(Vec<usize>);
+
+impl Lines {
+    /// Goes through the text once.
+    pub fn new(text: &str) -> Self {
+        let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self(std::iter::once(0).chain(newlines).collect())
+    }
+
+    /// The number of the line that this place lies in, from 1, and where it begins.
+    pub fn at(&self, place: usize) -> (usize, usize) {
+        let line = self.0.partition_point(|start| *start <= place);
+        (line, self.0[line - 1])
+    }
+}
+
+impl Source {
+    /// The number of the line that this place lies in, from 1, and where it begins.
+    pub fn line(&self, place: usize) -> (usize, usize) {
+        self.lines.get_or_init(|| Lines::new(&self.text)).at(place)
+    }
 }
 
 impl Sources {
@@ -34,6 +61,7 @@ impl Sources {
             name: name.into(),
             text,
             of_variables: false,
+            lines: OnceLock::new(),
         });
         id
     }
@@ -100,11 +128,10 @@ impl Sources {
     }
 
     fn position_of(&self, file: FileId, offset: u32) -> (usize, usize) {
-        let text = &self.get(file).text;
-        let before = &text[..floor(text, offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        (line, before[line_start..].chars().count() + 1)
+        let source = self.get(file);
+        let place = floor(&source.text, offset);
+        let (line, line_start) = source.line(place);
+        (line, source.text[line_start..place].chars().count() + 1)
     }
 }
 

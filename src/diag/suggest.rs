@@ -1,15 +1,27 @@
 //! What was probably meant: the nearest of the words that would have been right.
 
+/// Longer words are no slips of the finger; letters.
+const LONGEST: usize = 100;
+/// Among more candidates the search would take longer than it helps.
+const MOST: usize = 2000;
+
 /// The candidate that a slip of the finger away from `word`, if there is one.
 pub fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let word_lower = word.to_lowercase();
-    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    let letters = word.chars().count();
+    let allowed = (letters / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != word)
+        .take(MOST)
+        .filter(|candidate| {
+            *candidate != word && candidate.chars().count().abs_diff(letters) <= allowed
+        })
         .map(|candidate| (distance(&word_lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| {
             *distance <= allowed && *distance < candidate.chars().count()

@@ -4,6 +4,7 @@
 //! every later error can point at what the user wrote. Scalars keep their text and style
 //! until someone asks for a type: `0755` is a number only where a number is wanted.
 
+mod input;
 pub mod order;
 pub mod parse;
 pub mod path;

@@ -4,25 +4,24 @@
 //! caps below end hostile input before it costs anything: the scanner's cost grows with
 //! the flow depth, and aliases multiply.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::io::BufReader;
 
 use libyaml_safer::{Encoding, Error, Event, EventData, Mark, Parser, ScalarStyle};
 
+use super::input::{self, Input};
 use super::scalar::{self, Plain};
 use super::{Kind, Map, Node, Resolved, Scalar};
-use crate::diag::{Diagnostic, Diagnostics, FileId, Span};
+use crate::diag::{Diagnostic, Diagnostics, FileId, Lines, Span};
 
 /// Collections open at once. Real files stay under 20; at 5,000 the scanner needs seconds.
 const MOST_DEPTH: usize = 200;
-/// Nodes reached through aliases; beyond this it must also be many times the document.
+/// Values copied for anchors and aliases; in larger documents, twice what they have themselves.
 const MOST_ALIASED: usize = 1_000_000;
-/// How often a document may repeat itself through aliases.
-const MOST_REPEATED: usize = 100;
+/// Bytes of a scalar that count like another value.
+const BYTES_OF_ONE: usize = 64;
 /// Bytes of one file.
 const MOST_BYTES: usize = 64 << 20;
-/// Bytes handed to the library at a time.
-const PIECE: usize = 16 << 10;
 /// Errors told of one file; the rest would be noise.
 const MOST_ERRORS: usize = 1000;
 
@@ -77,17 +76,15 @@ pub fn parse_as_far_as_possible(text: &str, file: FileId, diagnostics: &mut Diag
             cut: true,
         };
     }
-    // The library would take other first bytes of U+F000 and up for a broken mark.
-    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // In small pieces: the library decodes all that it is given at once, at four bytes a letter.
-    let input = BufReader::with_capacity(PIECE, body.as_bytes());
+    let input = Input::new(text);
     let mut parser = Parser::new();
     parser.set_encoding(Encoding::Utf8);
-    parser.set_input(input);
+    parser.set_input(input.reader());
     let mut builder = Builder {
         parser,
         text,
-        base: text.len() - body.len(),
+        lines: OnceCell::new(),
+        input: &input,
         file,
         diagnostics,
         errors: 0,
@@ -108,13 +105,13 @@ struct Stop;
 
 type Step<T> = Result<T, Stop>;
 
-struct Builder<'input, 'text> {
-    parser: Parser<BufReader<&'text [u8]>>,
-    text: &'text str,
-    /// Where the library's offset 0 is: behind the byte order mark.
-    base: usize,
+struct Builder<'a> {
+    parser: Parser<input::Reader<'a>>,
+    text: &'a str,
+    lines: OnceCell<Lines>,
+    input: &'a Input<'a>,
     file: FileId,
-    diagnostics: &'input mut Diagnostics,
+    diagnostics: &'a mut Diagnostics,
     errors: usize,
     anchors: HashMap<String, Anchored>,
     /// The anchors of the collections that are open, by depth; empty when without.
@@ -154,7 +151,7 @@ enum Anchored {
     Done(Box<Built>),
 }
 
-impl Builder<'_, '_> {
+impl Builder<'_> {
     fn documents(&mut self, documents: &mut Vec<Document>) -> Step<()> {
         loop {
             let event = self.next()?;
@@ -206,20 +203,33 @@ impl Builder<'_, '_> {
                 style,
                 ..
             } => {
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let value = self.input.value(value, block, event.end_mark.index);
+                if tag.is_some()
+                    && value.is_empty()
+                    && self.input.is_parted_comma(span.end as usize)
+                {
+                    let end = Span::new(self.file, span.end, span.end + 1);
+                    let message = "invalid YAML: did not find expected whitespace or line break";
+                    self.error(
+                        Diagnostic::error(end, message).label(span, "while scanning a tag"),
+                    )?;
+                    return Err(Stop);
+                }
                 let span =
                     self.without_properties(span, &value, style, anchor.is_some() || tag.is_some());
                 let built = self.scalar(value, tag.as_deref(), style, span)?;
-                Ok(self.anchored(anchor, built))
+                self.anchored(anchor, built)
             }
             EventData::SequenceStart { anchor, tag, .. } => {
                 self.opened(anchor.as_deref(), span)?;
                 let built = self.sequence(span)?;
-                Ok(self.closed(anchor, tag.as_deref(), built))
+                self.closed(anchor, tag.as_deref(), built)
             }
             EventData::MappingStart { anchor, tag, .. } => {
                 self.opened(anchor.as_deref(), span)?;
                 let built = self.mapping(span)?;
-                Ok(self.closed(anchor, tag.as_deref(), built))
+                self.closed(anchor, tag.as_deref(), built)
             }
             _ => {
                 self.error(Diagnostic::error(span, "invalid YAML: a value is missing"))?;
@@ -245,18 +255,37 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    fn closed(&mut self, anchor: Option<String>, tag: Option<&str>, mut built: Built) -> Built {
+    fn closed(
+        &mut self,
+        anchor: Option<String>,
+        tag: Option<&str>,
+        mut built: Built,
+    ) -> Step<Built> {
         self.open.pop();
         built.tag = compose_tag(tag);
         self.anchored(anchor, built)
     }
 
-    fn anchored(&mut self, anchor: Option<String>, built: Built) -> Built {
+    fn anchored(&mut self, anchor: Option<String>, built: Built) -> Step<Built> {
         if let Some(anchor) = anchor {
+            self.copied(&built, built.node.span)?;
             self.anchors
                 .insert(anchor, Anchored::Done(Box::new(built.clone())));
         }
-        built
+        Ok(built)
+    }
+
+    /// Counts a copy of what an anchor stands for.
+    fn copied(&mut self, built: &Built, span: Span) -> Step<()> {
+        self.aliased += built.size;
+        if self.aliased <= MOST_ALIASED.max(2 * self.own) {
+            return Ok(());
+        }
+        self.error(Diagnostic::error(
+            span,
+            "document contains excessive aliasing",
+        ))?;
+        Err(Stop)
     }
 
     fn alias(&mut self, anchor: &str, span: Span) -> Step<Built> {
@@ -280,14 +309,7 @@ impl Builder<'_, '_> {
                 return Ok(Built::lost(span));
             }
         };
-        self.aliased += built.size;
-        if self.aliased > MOST_ALIASED && self.aliased > MOST_REPEATED * self.own {
-            self.error(Diagnostic::error(
-                span,
-                "document contains excessive aliasing",
-            ))?;
-            return Err(Stop);
-        }
+        self.copied(&built, span)?;
         if self.open.len() + built.height > MOST_DEPTH {
             let message = format!(
                 "nested too deeply: more than {MOST_DEPTH} lists and mappings in each other"
@@ -364,6 +386,7 @@ impl Builder<'_, '_> {
             for mut tagged in value.tags {
                 tagged.path.insert(0, name.clone());
                 built.tags.push(tagged);
+                built.size += 1;
             }
             if let Some(tag) = value.tag {
                 built.tags.push(Tagged {
@@ -452,12 +475,8 @@ impl Builder<'_, '_> {
     }
 
     fn duplicate(&self, key: &str, span: Span, first: Span) -> Diagnostic {
-        let start = (first.start as usize).min(self.text.len());
-        let line = self.text.as_bytes()[..start]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let lines = self.lines.get_or_init(|| Lines::new(self.text));
+        let (line, _) = lines.at(first.start as usize);
         Diagnostic::error(
             span,
             format!("mapping key {key:?} already defined at line {line}"),
@@ -477,6 +496,8 @@ impl Builder<'_, '_> {
         let plain = style == ScalarStyle::Plain;
         let string = |value: String| Node::string(value, span);
         let mut built = Built::leaf(Node::null(span));
+        built.size += value.len() / BYTES_OF_ONE;
+        self.own += value.len() / BYTES_OF_ONE;
         built.tag = compose_tag(tag);
         let core = tag.and_then(|tag| tag.strip_prefix("tag:yaml.org,2002:"));
         built.merges = (plain && tag.is_none() && value == "<<") || core == Some("merge");
@@ -547,8 +568,7 @@ impl Builder<'_, '_> {
     }
 
     fn offset(&self, mark: Mark) -> u32 {
-        let index = usize::try_from(mark.index).unwrap_or(usize::MAX);
-        to_u32(index.saturating_add(self.base).min(self.text.len()))
+        to_u32(self.input.offset(mark.index))
     }
 
     /// Where a collection ends: at its bracket, or with its last value.
@@ -607,7 +627,7 @@ impl Builder<'_, '_> {
         if let (Some(context), Some(mark)) = (error.context(), error.context_mark()) {
             let start = self.offset(mark);
             // Often the same place, or the top of the file: no help then.
-            if start != at && start as usize > self.base {
+            if start != at && start as usize > self.input.offset(0) {
                 diagnostic = diagnostic.label(Span::new(self.file, start, start), context);
             }
         }
@@ -628,11 +648,8 @@ impl Builder<'_, '_> {
             (letter.is_control() && !matches!(letter, '\t' | '\n' | '\r' | '\u{85}'))
                 || matches!(letter, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
         };
-        to_u32(
-            self.text[self.base..]
-                .find(odd)
-                .map_or(self.base, |at| at + self.base),
-        )
+        let start = self.input.offset(0);
+        to_u32(start + self.text[start..].find(odd).unwrap_or(0))
     }
 }
 
@@ -929,17 +946,59 @@ mod tests {
             "[".repeat(150),
             "]".repeat(150)
         );
+        // A long text many times over, and anchors within anchors.
+        let long = format!(
+            "a: &a {}\nb: [{}]",
+            "x".repeat(100_000),
+            "*a, ".repeat(1000)
+        );
+        let items = "1, ".repeat(20_000);
+        let nested = format!("a: {}{items}{}", "[&x [".repeat(99), "]]".repeat(99));
         let rows = [
             ("[".repeat(100_000), "nested too deeply"),
             ("{b: ".repeat(100_000), "nested too deeply"),
             ("- ".repeat(50_000), "nested too deeply"),
             (bomb, "excessive aliasing"),
             (deep, "nested too deeply"),
+            (long, "excessive aliasing"),
+            (nested, "excessive aliasing"),
         ];
         for (text, expected) in rows {
             let (_, errors) = read(&text);
             assert!(errors.contains(expected), "{errors}");
         }
         assert!(started.elapsed().as_secs() < 20);
+    }
+
+    #[test]
+    fn texts_may_end_anywhere() {
+        let rows = [
+            ("a: |\n  b", r#"{"a":"b"}"#),
+            ("a: |\n  b\n", r#"{"a":"b\n"}"#),
+            ("a: |+\n  b", r#"{"a":"b"}"#),
+            ("a: >\n  b\n  c", r#"{"a":"b c"}"#),
+            ("a: |", r#"{"a":""}"#),
+            ("a: b", r#"{"a":"b"}"#),
+            ("a: [b,\nc]", r#"{"a":["b","c"]}"#),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+        let text = "a: \"b\nc: [!x y, 'z !d,e', \"!f,\"]\n# !g,\nh: |-\n  \\";
+        for end in 0..=text.len() {
+            read(&text[..end]);
+        }
+    }
+
+    #[test]
+    fn a_comma_behind_a_tag_is_an_error_and_elsewhere_a_letter() {
+        assert_eq!(
+            shown("a: 1\nb: [!x, c]"),
+            "f:2:7: invalid YAML: did not find expected whitespace or line break"
+        );
+        assert_eq!(
+            shown("a: [!x b, 'c !d,e', f !g, \"!h,\"]\ni: j !k, l"),
+            r#"{"a":["b","c !d,e","f !g","!h,"],"i":"j !k, l"}"#
+        );
     }
 }
