@@ -4,12 +4,12 @@
 //! What is wrong is told and taken out of the tree, so that later phases can go on and find
 //! the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::keys::{ROOT, SERVICE};
-use crate::diag::{Diagnostic, Diagnostics, did_you_mean};
+use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::units::duration;
-use crate::yaml::{Kind, Node, Path, Reader, Resolved, scalar};
+use crate::yaml::{Kind, Node, Path, Reader, Resolved, scalar, write};
 
 /// What may stand somewhere.
 #[derive(Debug)]
@@ -140,23 +140,31 @@ impl Checker<'_> {
         let Kind::List(items) = &mut node.kind else {
             return true;
         };
-        let mut kept: Vec<Node> = Vec::with_capacity(items.len());
-        for (index, item) in std::mem::take(items).into_iter().enumerate() {
-            match kept.iter().position(|earlier| earlier.same_value(&item)) {
-                Some(first) => {
-                    let message = format!("{path}: items at {first} and {index} are equal");
-                    let diagnostic = Diagnostic::error(item.span, message);
-                    self.diagnostics
-                        .push(diagnostic.label(kept[first].span, "the same item"));
-                }
-                None => kept.push(item),
+        let mut seen: HashMap<String, (usize, Span)> = HashMap::new();
+        let mut index = 0;
+        items.retain(|item| {
+            let value = write::to_json(item).to_string();
+            let (first, span) = *seen.entry(value).or_insert((index, item.span));
+            let repeated = first != index;
+            if repeated {
+                let message = format!("{path}: items at {first} and {index} are equal");
+                let diagnostic = Diagnostic::error(item.span, message);
+                self.diagnostics
+                    .push(diagnostic.label(span, "the same item"));
             }
-        }
-        *items = kept;
+            index += 1;
+            !repeated
+        });
         true
     }
 
     fn scalar(&mut self, node: &mut Node, shape: &Shape, path: Path<'_>) -> bool {
+        if let (Shape::String | Shape::Text | Shape::Switch, Kind::Scalar(scalar)) =
+            (shape, &node.kind)
+            && scalar.resolved == Resolved::String
+        {
+            return true;
+        }
         let cast = cast(&Reader::new(node, path), shape, self.diagnostics);
         let fits = cast.is_some();
         // With its variables left in, a file is shown as it was written.
@@ -198,16 +206,14 @@ impl Checker<'_> {
         let Kind::Map(map) = &mut node.kind else {
             return self.wrong(node, "a mapping", path);
         };
-        let mut bad = Vec::new();
-        for entry in map.iter_mut() {
-            if !self.value(&mut entry.value, shape, path.key(&entry.key)) {
-                bad.push(entry.key.clone());
+        map.retain(|entry| {
+            let below = path.key(&entry.key);
+            let good = self.value(&mut entry.value, shape, below);
+            if !good {
+                self.broken.insert(below.to_string());
             }
-        }
-        for key in bad {
-            self.broken.insert(path.key(&key).to_string());
-            map.remove(&key);
-        }
+            good
+        });
         true
     }
 
@@ -215,28 +221,22 @@ impl Checker<'_> {
         let Kind::Map(map) = &mut node.kind else {
             return self.wrong(node, "a mapping", path);
         };
-        let mut bad = Vec::new();
-        for entry in map.iter_mut() {
+        let before = map.len();
+        map.retain(|entry| {
             if entry.key.starts_with("x-") {
-                continue;
+                return true;
             }
             let below = path.key(&entry.key);
-            let good = match keys.iter().find(|key| key.name == entry.key) {
+            match keys.iter().find(|key| key.name == entry.key) {
                 Some(key) => self.value(&mut entry.value, &key.shape, below),
                 None => {
                     let diagnostic = unknown(&entry.key, keys, path);
                     self.diagnostics.push(diagnostic.label(entry.key_span, ""));
                     false
                 }
-            };
-            if !good {
-                bad.push(entry.key.clone());
             }
-        }
-        let told = !bad.is_empty();
-        for key in bad {
-            map.remove(&key);
-        }
+        });
+        let told = map.len() < before;
         if told {
             self.broken.insert(path.to_string());
         }

@@ -39,6 +39,7 @@ fn device(item: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> Option<N
             return None;
         }
     };
+    let target = if target.is_empty() { source } else { target };
     let text = |text: &str| Node::string(text, span);
     Some(one(
         span,
