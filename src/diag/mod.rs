@@ -68,9 +68,10 @@ impl Diagnostic {
         self
     }
 
-    /// Adds a place to one that is told already, once.
+    /// Adds a place to one that is told already, once, unless there are many already.
     pub fn also(&mut self, span: Span, text: impl Into<String>) {
-        if self.labels.iter().all(|label| label.span != span) {
+        let new = self.labels.iter().all(|label| label.span != span);
+        if new && self.labels.len() < MOST_PLACES {
             self.labels.push(Label {
                 span,
                 text: text.into(),
@@ -85,6 +86,9 @@ impl Diagnostic {
         self
     }
 }
+
+/// Places of one diagnostic.
+const MOST_PLACES: usize = 100;
 
 /// Bytes of a text that is told; what users wrote may be of any length.
 const LONGEST: usize = 2000;

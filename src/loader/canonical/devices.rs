@@ -39,7 +39,8 @@ fn device(item: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> Option<N
             return None;
         }
     };
-    let target = if target.is_empty() { source } else { target };
+    let or = |text, default| if str::is_empty(text) { default } else { text };
+    let (target, permissions) = (or(target, source), or(permissions, "rwm"));
     let text = |text: &str| Node::string(text, span);
     Some(one(
         span,
