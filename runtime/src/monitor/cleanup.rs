@@ -7,6 +7,9 @@ use std::path::Path;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use super::logfile::{self, LogFile, Settings};
+use super::records::Stream;
+use super::{stdio, taken};
 use crate::cgroup::Cgroup;
 use crate::container::documents::Belongings;
 use crate::container::record::{Record, Source};
@@ -30,6 +33,23 @@ pub fn release(roots: &Roots, record: &Record, state: &State) -> Vec<Error> {
     errors.extend(cgroup.err());
     failpoint::reached(Point::Released);
     errors
+}
+
+/// Writes what is left of the output of a container whose monitor was killed, and which has no
+/// process any more. Nothing to do for one that came to its end.
+pub fn log_rest(roots: &Roots, record: &Record) {
+    let run = roots.container_run(&record.id);
+    if !run.join(logfile::NOTE).exists() {
+        return;
+    }
+    let opened = Settings::parse(&record.spec.log).and_then(|settings| {
+        let path = settings.path(&roots.container(&record.id), &record.id);
+        LogFile::open(settings, path, Some(&run))
+    });
+    // A log that can't be written must not keep a container from its end.
+    if let Ok(mut log) = opened {
+        stdio::log_rest(&run, &mut log);
+    }
 }
 
 /// Removes a container that does not run. It is marked first, so that a crash in the middle
@@ -124,7 +144,14 @@ fn remove_tree(path: &Path) -> Result<()> {
 /// Removes a monitor's ends of pipes and, as the last thing, its socket (`documents::is_unclean`).
 pub fn remove_sockets(roots: &Roots, id: &Id) {
     let run = roots.container_run(id);
-    for name in ["stdout.fifo", "stderr.fifo", "stdin.fifo", "ctl.sock"] {
+    for name in ["stdout.fifo", "stderr.fifo", "stdin.fifo"] {
+        let _absent = std::fs::remove_file(run.join(name));
+    }
+    // The note goes last: without one, all that was taken would be logged again.
+    for stream in Stream::ALL {
+        let _absent = std::fs::remove_file(taken::path(&run, stream));
+    }
+    for name in [logfile::NOTE, "ctl.sock"] {
         let _absent = std::fs::remove_file(run.join(name));
     }
 }

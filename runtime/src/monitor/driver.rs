@@ -131,10 +131,14 @@ impl Driver {
         add(listener.as_fd(), LISTENER)?;
         let settings = Settings::parse(&record.spec.log)?;
         let path = settings.path(&roots.container(&record.id), &record.id);
+        let run = roots.container_run(&record.id);
+        // A terminal is lost with its monitor: there is nothing to go on with.
+        let kept = (!record.process.tty).then_some(run.as_path());
+        let log = LogFile::open(settings, path, kept)?;
         Ok(Self {
-            run: roots.container_run(&record.id),
+            run,
             machine: Machine::new(&record, state),
-            log: LogFile::open(settings, path)?,
+            log,
             roots,
             record,
             epoll,
@@ -419,7 +423,8 @@ impl Driver {
         }
     }
 
-    fn add_output(&mut self, output: Output) {
+    fn add_output(&mut self, mut output: Output) {
+        output.keep_taken(&self.run, &mut self.log);
         let token = self.token();
         let added = epoll::add(
             &self.epoll,

@@ -7,6 +7,9 @@
 pub mod health;
 pub mod machine;
 
+pub mod records;
+pub mod taken;
+pub mod note;
 pub mod logfile;
 pub mod processes;
 pub mod stdio;

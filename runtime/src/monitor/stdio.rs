@@ -1,33 +1,38 @@
-//! The container's standard streams: FIFOs or a terminal, cut into log records.
+//! The container's standard streams: FIFOs or a terminal, on their way into the log.
 //!
 //! stdout and stderr are FIFOs in the run directory, opened read-write on both sides: the
 //! container sees neither EPIPE nor end of file when its monitor dies, and the monitor that
-//! adopts it finds what was written in the meantime.
+//! adopts it finds what was written in the meantime, and what was taken and not logged
+//! (`taken`). A terminal dies with its monitor, and the container with it: nothing is kept of
+//! what was on its way then.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use jiff::Timestamp;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::logfile::LogFile;
+use super::records::{LONGEST, Stream};
+use super::taken::{self, Taken};
 use crate::error::{Context, Result};
 use crate::init::Stdio;
 
-/// Docker cuts longer lines into records of this size.
-const LONGEST_RECORD: usize = 16 * 1024;
-/// Reads in a row before the loop looks at others.
-const READS_PER_TURN: u32 = 16;
+/// How much is taken at once: what a FIFO holds.
+const MOST_BYTES: usize = 64 * 1024;
+/// How often in a row before the loop looks at others.
+const FILLS_PER_TURN: u32 = 4;
 
 /// One stream of output on its way into the log.
 #[derive(Debug)]
 pub struct Output {
     fd: OwnedFd,
-    stream: &'static str,
-    /// What came since the last newline; made when the first byte comes.
-    line: Vec<u8>,
+    stream: Stream,
     is_terminal: bool,
+    /// Absent when nobody could go on after this monitor.
+    taken: Option<Taken>,
+    /// What is not in the log yet: between two turns, the begin of a record.
+    pending: Vec<u8>,
 }
 
 /// Whether more may come.
@@ -63,8 +68,8 @@ pub fn open_streams(run: &Path, stdin_open: bool) -> Result<Streams> {
     };
     Ok(Streams {
         outputs: vec![
-            Output::new(stdout, "stdout", false),
-            Output::new(stderr, "stderr", false),
+            Output::new(stdout, Stream::Stdout),
+            Output::new(stderr, Stream::Stderr),
         ],
         ends: Stdio::Streams {
             stdin: child_stdin,
@@ -97,13 +102,30 @@ pub fn null() -> Result<OwnedFd> {
     rustix::fs::open("/dev/null", flags, Mode::empty()).context(|| "open /dev/null".into())
 }
 
+/// Writes what dead monitors had taken of the streams of a dead container and not logged.
+pub fn log_rest(run: &Path, log: &mut LogFile) {
+    for stream in Stream::ALL {
+        let (Some(logged), Ok(taken)) =
+            (log.logged(stream), Taken::open(&taken::path(run, stream)))
+        else {
+            continue;
+        };
+        let mut bytes = Vec::new();
+        if taken.read_from(logged, &mut bytes).is_ok() {
+            let done = log.append(stream, Some(logged), &bytes);
+            log.append_rest(stream, Some(logged + done as u64), &bytes[done..]);
+        }
+    }
+}
+
 impl Output {
-    fn new(fd: OwnedFd, stream: &'static str, is_terminal: bool) -> Self {
+    fn new(fd: OwnedFd, stream: Stream) -> Self {
         Self {
             fd,
             stream,
-            line: Vec::new(),
-            is_terminal,
+            is_terminal: false,
+            taken: None,
+            pending: Vec::new(),
         }
     }
 
@@ -114,76 +136,103 @@ impl Output {
     pub fn terminal(master: OwnedFd) -> Result<Self> {
         let flags = rustix::fs::fcntl_getfl(&master)?;
         rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
-        Ok(Self::new(master, "stdout", true))
+        Ok(Self {
+            is_terminal: true,
+            ..Self::new(master, Stream::Stdout)
+        })
+    }
+
+    /// Goes on where the last monitor was, and from now on loses nothing with this one. Where
+    /// the run directory has no room the container is served without that.
+    pub fn keep_taken(&mut self, run: &Path, log: &mut LogFile) {
+        let Some(logged) = log.logged(self.stream).filter(|_| !self.is_terminal) else {
+            return;
+        };
+        let Ok(taken) = Taken::open(&taken::path(run, self.stream)) else {
+            return;
+        };
+        let read = taken.read_from(logged, &mut self.pending);
+        if logged > taken.end() || read.is_err() {
+            log.skip_to(self.stream, taken.end());
+        }
+        self.taken = Some(taken);
+        self.log_records(log);
     }
 
     /// Moves what is there into the log, at most a turn's worth.
     pub fn drain(&mut self, log: &mut LogFile) -> Flow {
         let mut flow = Flow::Open;
-        for _ in 0..READS_PER_TURN {
-            match self.read_once(log) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(Flow::Open) => break,
-                Err(Flow::Ended) => {
-                    flow = Flow::Ended;
+        for _ in 0..FILLS_PER_TURN {
+            match self.fill(log) {
+                Ok(0) => break,
+                Ok(_) => self.log_records(log),
+                Err(ended) => {
+                    flow = ended;
                     break;
                 }
             }
         }
-        log.flush();
+        if self.pending.len() < LONGEST {
+            self.pending.shrink_to(LONGEST);
+        }
         flow
     }
 
     /// The container has ended: takes all that is left, and the last line without its newline.
     pub fn finish(&mut self, log: &mut LogFile) {
-        while matches!(self.read_once(log), Ok(true)) {}
-        if !self.line.is_empty() {
-            log.record(self.stream, &self.line, Timestamp::now());
-            self.line.clear();
+        while matches!(self.fill(log), Ok(1..)) {
+            self.log_records(log);
         }
-        log.flush();
+        log.append_rest(self.stream, self.place(), &self.pending);
+        self.pending.clear();
     }
 
-    /// Whether something was read.
-    fn read_once(&mut self, log: &mut LogFile) -> Result<bool, Flow> {
-        let before = self.line.len();
-        self.line.resize(LONGEST_RECORD, 0);
-        let read = rustix::io::read(&self.fd, &mut self.line[before..]);
+    /// Where what is pending lies in what was taken.
+    fn place(&self) -> Option<u64> {
+        let taken = self.taken.as_ref()?;
+        Some(taken.end() - self.pending.len() as u64)
+    }
+
+    /// Adds to what is pending; says how many bytes came.
+    fn fill(&mut self, log: &mut LogFile) -> Result<usize, Flow> {
+        let Some(taken) = &mut self.taken else {
+            return self.read();
+        };
+        let before = taken.end();
+        match taken.take(&self.fd, MOST_BYTES) {
+            Ok(length) if taken.read_from(before, &mut self.pending).is_ok() => Ok(length),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            // No room: on without it, and what is pending is not for the next monitor either.
+            Ok(_) | Err(_) => {
+                log.skip_to(self.stream, taken.end());
+                self.taken = None;
+                self.read()
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<usize, Flow> {
+        let before = self.pending.len();
+        self.pending.resize(before + LONGEST, 0);
+        let read = rustix::io::read(&self.fd, &mut self.pending[before..]);
         let length = *read.as_ref().unwrap_or(&0);
-        self.line.truncate(before + length);
+        self.pending.truncate(before + length);
         match read {
             Ok(0) => Err(Flow::Ended),
-            Ok(_) => {
-                self.cut(before, log);
-                Ok(true)
-            }
-            Err(Errno::INTR) => Ok(true),
-            Err(Errno::AGAIN) => Ok(false),
+            Ok(length) => Ok(length),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
             // A master without slaves says EIO.
-            Err(_) => Err(if self.is_terminal {
-                Flow::Ended
-            } else {
-                Flow::Open
-            }),
+            Err(_) if self.is_terminal => Err(Flow::Ended),
+            Err(_) => Err(Flow::Open),
         }
     }
 
-    /// Records whole lines; what is as long as a record may be is one without its newline.
-    fn cut(&mut self, searched: usize, log: &mut LogFile) {
-        let now = Timestamp::now();
-        let mut start = 0;
-        let mut from = searched;
-        while let Some(place) = self.line[from..].iter().position(|byte| *byte == b'\n') {
-            let end = from + place + 1;
-            log.record(self.stream, &self.line[start..end], now);
-            start = end;
-            from = end;
-        }
-        self.line.drain(..start);
-        if self.line.len() >= LONGEST_RECORD {
-            log.record(self.stream, &self.line, now);
-            self.line.clear();
+    fn log_records(&mut self, log: &mut LogFile) {
+        let done = log.append(self.stream, self.place(), &self.pending);
+        self.pending.drain(..done);
+        let place = self.place();
+        if let (Some(taken), Some(place)) = (&mut self.taken, place) {
+            taken.forget(place);
         }
     }
 }
@@ -204,12 +253,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings::parse(&LogSpec::default()).unwrap();
         let path = directory.path().join("log");
-        let mut log = LogFile::open(settings, path.clone()).unwrap();
-        let streams = open_streams(directory.path(), false).unwrap();
+        let run = directory.path();
+        let mut log = LogFile::open(settings, path.clone(), Some(run)).unwrap();
+        let streams = open_streams(run, false).unwrap();
         let Stdio::Streams { stdout, .. } = streams.ends else {
             panic!("not asked for a terminal");
         };
         let mut outputs = streams.outputs;
+        outputs[0].keep_taken(run, &mut log);
         for bytes in writes {
             rustix::io::write(&stdout, bytes).unwrap();
             outputs[0].drain(&mut log);

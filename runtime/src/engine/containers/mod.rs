@@ -32,6 +32,7 @@ pub use watch::StateWatch;
 use crate::container::documents;
 use crate::error::Result;
 use crate::monitor::control::{Ask, Client, Reply};
+pub use crate::monitor::records::Stream;
 use crate::store::Roots;
 use crate::store::id::Id;
 
@@ -77,13 +78,6 @@ pub struct LogQuery {
     pub tail: Option<usize>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
-}
-
-/// One of the two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    Stdout,
-    Stderr,
 }
 
 /// One record of a log.

@@ -115,6 +115,7 @@ impl Engine {
     /// Neither monitor nor process: writes down the end and takes back what the container held.
     fn bury(&self, mut container: Container) -> Result<Container> {
         let roots = self.roots();
+        cleanup::log_rest(roots, &container.record);
         let errors = cleanup::release(roots, &container.record, &container.state);
         let state = &mut container.state;
         state.status = Status::Exited;
@@ -138,6 +139,7 @@ impl Engine {
     fn take_back(&self, container: Container) -> Result<Container> {
         let roots = self.roots();
         let id = &container.record.id;
+        cleanup::log_rest(roots, &container.record);
         let _tried_again_by_the_next_start =
             cleanup::release(roots, &container.record, &container.state);
         if container.record.spec.auto_remove && container.state.status == Status::Exited {
