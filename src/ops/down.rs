@@ -31,6 +31,8 @@ pub enum Images {
 /// What could not be removed; the rest is removed all the same.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     let scope = Scope::find(context)?;
+    // Another command that is making things is waited for: half of them could not be planned.
+    context.take_turn(&scope.name)?;
     let observed = executor::observe(&context.engine, &scope.name)?;
     if !options.services.is_empty() {
         scope.services(&observed, &options.services)?;
