@@ -106,6 +106,12 @@ impl Backend for EngineBackend {
                     .map(|found| found.state.warnings)
                     .unwrap_or_default()
             }
+            Op::StopContainer { name, .. } => match self.engine.container(name) {
+                Ok(found) if found.state.monitor_replaced => {
+                    vec!["its monitor did not answer and was replaced".into()]
+                }
+                _ => Vec::new(),
+            },
             _ => Vec::new(),
         }
     }

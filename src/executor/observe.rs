@@ -87,6 +87,7 @@ fn observed_container(container: &Container) -> ObservedContainer {
         number: text(label::NUMBER).parse().unwrap_or(0),
         one_off: text(label::ONE_OFF).eq_ignore_ascii_case("true"),
         status: container.state.status,
+        stopping: container.state.stopping.is_some(),
         exit_code: container.state.exit_code,
         health: container.state.health.as_ref().map(|health| health.status),
         config_hash: spec.labels.get(label::CONFIG_HASH).cloned(),

@@ -69,6 +69,9 @@ impl<'a> Decision<'a> {
     /// Why the container is started, where no earlier step of it says so.
     pub(super) fn start_cause(&self) -> Cause {
         match self.action {
+            Action::Keep { running: false } if self.observed.is_some_and(|old| old.stopping) => {
+                Cause::Stopping
+            }
             Action::Keep { running: false } => Cause::NotRunning,
             Action::Keep { .. }
             | Action::Create
@@ -269,7 +272,8 @@ impl<'a> Judge<'a, '_> {
                 self.lowered.container_name(old.number),
             )
         } else {
-            let running = old.is_active();
+            // One that is about to end is started again once it has.
+            let running = old.is_active() && !old.stopping;
             (Action::Keep { running }, old.name.clone())
         };
         let cause = if self.is_temporary(old) {

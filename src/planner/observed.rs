@@ -28,6 +28,8 @@ pub struct ObservedContainer {
     /// Made by `run`.
     pub one_off: bool,
     pub status: Status,
+    /// Somebody has asked it to end, and it has not yet.
+    pub stopping: bool,
     pub exit_code: i32,
     /// Absent without a health check.
     pub health: Option<HealthStatus>,

@@ -156,6 +156,8 @@ pub enum Cause {
     Missing,
     /// Exists, but does not run.
     NotRunning,
+    /// Runs, but somebody has asked it to end.
+    Stopping,
     /// What changed, in the words of the file; empty when only the hash says so.
     ConfigurationChanged(String),
     ImageChanged,
@@ -193,6 +195,7 @@ impl fmt::Display for Cause {
             Self::Follows | Self::Asked => Ok(()),
             Self::Missing => f.write_str("missing"),
             Self::NotRunning => f.write_str("not running"),
+            Self::Stopping => f.write_str("being stopped"),
             Self::ConfigurationChanged(what) if what.is_empty() => {
                 f.write_str("configuration changed")
             }

@@ -210,6 +210,13 @@ fn a_stopped_container_is_started_and_one_that_differs_by_image_recreated() {
         "1     gate db healthy web depends on it
          2 [1] container app-web-1 start not running",
     );
+    observed.containers[0].status = Status::Running;
+    observed.containers[0].stopping = true;
+    assert_plan(
+        &up(&project, &observed, &Options::default()),
+        "1     gate db healthy web depends on it
+         2 [1] container app-web-1 start being stopped",
+    );
     observed.containers[0].image_id = "sha256:old".into();
     let plan = up(&project, &observed, &Options::default());
     assert_eq!(plan.steps[0].cause.to_string(), "image changed");

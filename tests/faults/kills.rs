@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::leftovers;
 use crate::random::{Random, setting};
 use crate::scenario::{self, Scenario, kill, monitors};
-use crate::world::{World, eventually};
+use crate::world::World;
 
 #[test]
 fn whatever_is_killed_the_next_command_mends_it() {
@@ -108,7 +108,5 @@ fn a_matrix_is_worth_something_only_if_it_can_fail() {
         );
     }
     project.ketch(&["down", "-v", "-t", "0"]).ok();
-    eventually("everything is gone", || {
-        leftovers::of(&world, &ids).is_empty()
-    });
+    leftovers::assert_none(&world, &ids, "after all");
 }

@@ -23,6 +23,12 @@ pub fn of(world: &World, ids: &[String]) -> Vec<String> {
     for name in ["containers", "networks"] {
         left.extend(entries(&run.join(name)));
     }
+    let locks = entries(&run.join("locks"));
+    left.extend(
+        locks
+            .into_iter()
+            .filter(|path| path.contains("/container.")),
+    );
     left.extend(unfinished(&data));
     left.extend(unfinished(&run));
     left.extend(cgroups(ids));

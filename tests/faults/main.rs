@@ -23,4 +23,6 @@ mod kills;
 mod leftovers;
 mod points;
 mod random;
+mod reboot;
 mod scenario;
+mod silent;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::time::Duration;
 
 use crate::leftovers;
 use crate::world::{Project, World, eventually};
@@ -115,10 +114,6 @@ impl Scenario {
         if matches!(self, Self::Import | Self::Build) {
             let again = project.ketch(self.args());
             assert_eq!(again.code, 0, "{what}: again: {again:?}");
-        }
-        if matches!(self, Self::Restart | Self::Down | Self::DownVolumes) {
-            // The stop that the killed command had asked for goes on in the monitor.
-            std::thread::sleep(Duration::from_millis(200));
         }
         let up = project.ketch(&["up", "-d", "-t", "0"]);
         assert_eq!(up.code, 0, "{what}: the next up: {up:?}");

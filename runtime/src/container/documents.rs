@@ -109,6 +109,27 @@ pub fn is_unclean(roots: &Roots, id: &Id) -> bool {
     roots.container_run(id).join("ctl.sock").exists()
 }
 
+fn stop_mark(roots: &Roots, id: &Id) -> PathBuf {
+    roots.container_run(id).join("stop-asked")
+}
+
+/// Marks a container before its monitor is asked to end it: whoever asks may be killed, and the
+/// state says nothing until the monitor has read the question.
+pub fn mark_stop(roots: &Roots, id: &Id) {
+    // Without a run directory there is nobody to ask.
+    let _no_monitor = File::create(stop_mark(roots, id));
+}
+
+/// Whether its monitor may know of a stop that the state does not tell yet.
+pub fn may_be_stopping(roots: &Roots, id: &Id) -> bool {
+    stop_mark(roots, id).exists()
+}
+
+/// The mark's stop is over.
+pub fn unmark_stop(roots: &Roots, id: &Id) {
+    let _absent = std::fs::remove_file(stop_mark(roots, id));
+}
+
 /// The ids of all containers, in no particular order, half-made ones included.
 ///
 /// # Errors

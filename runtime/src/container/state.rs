@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,10 @@ pub struct State {
     pub warnings: Vec<String>,
     /// The signal that ended the last run, when one did.
     pub signal: Option<i32>,
+    /// Present from the moment when it was asked to end until it has.
+    pub stopping: Option<StopRequest>,
+    /// The last monitor did not answer any more: it was killed, and another one took over.
+    pub monitor_replaced: bool,
     /// What we did to end the last run; absent when it ended without us.
     pub ended_by: Option<EndedBy>,
     /// The most memory that it had, when it ran out of it and the kernel tells.
@@ -49,6 +54,13 @@ pub struct State {
     pub ports: Vec<PublishedPort>,
     /// Grows with every write.
     pub generation: u64,
+}
+
+impl State {
+    /// Whether it runs, and nobody has asked it to end.
+    pub fn stays(&self) -> bool {
+        self.status.is_active() && self.stopping.is_none()
+    }
 }
 
 /// The phases of a container's life (the word that `ps` shows).
@@ -91,6 +103,15 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// A stop on its way: whoever takes over from a killed monitor carries it on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequest {
+    pub signal: i32,
+    pub since: Timestamp,
+    /// After it, the kill; absent: never.
+    pub grace: Option<Duration>,
 }
 
 /// How we ended a run, or came too late to see its end.

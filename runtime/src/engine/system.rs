@@ -40,6 +40,8 @@ pub enum Orphan {
     Bridge(String),
     /// The cgroup of a container that is gone.
     Cgroup(Id),
+    /// The lock of a container that is gone.
+    Lock(Id),
 }
 
 impl fmt::Display for Orphan {
@@ -53,17 +55,21 @@ impl fmt::Display for Orphan {
             Self::NameTable(network) => write!(f, "name table of network {network}"),
             Self::Bridge(name) => write!(f, "bridge {name}"),
             Self::Cgroup(id) => write!(f, "cgroup of container {id}"),
+            Self::Lock(id) => write!(f, "lock of container {id}"),
         }
     }
 }
 
 impl Engine {
     /// Removes what killed commands left where it costs next to nothing to look: staging
-    /// directories and unfinished documents. Failures are for the next sweep.
+    /// directories, unfinished documents, locks of nothing. Failures are for the next sweep.
     pub fn sweep(&self) {
         staging::sweep(self.roots());
         for path in self.temporary_files() {
             let _next_time = std::fs::remove_file(path);
+        }
+        for id in lock::without_container(self.roots()).unwrap_or_default() {
+            let _next_time = self.remove_orphan(&Orphan::Lock(id));
         }
     }
 
@@ -103,6 +109,8 @@ impl Engine {
                 found.push(Orphan::Cgroup(id));
             }
         }
+        let locks = lock::without_container(roots)?;
+        found.extend(locks.into_iter().map(Orphan::Lock));
         Ok(found)
     }
 
@@ -159,6 +167,8 @@ impl Engine {
                 bridge::delete_link(&mut Socket::route()?, name)
             }
             Orphan::Cgroup(id) => cgroup::Cgroup::of(id, None)?.remove(),
+            // Whoever lets go of it removes it.
+            Orphan::Lock(id) => lock::try_acquire(roots, Lock::Container(id.as_str())).map(drop),
         }
     }
 
@@ -166,13 +176,7 @@ impl Engine {
     fn is_worked_on(&self, id: &Id) -> Result<bool> {
         let lock = Lock::Container(id.as_str());
         match lock::try_acquire(self.roots(), lock)? {
-            // Its file was made just for the question, or was left too.
-            Some(guard) => {
-                if !self.roots().container(id).exists() {
-                    guard.remove()?;
-                }
-                Ok(false)
-            }
+            Some(_guard) => Ok(false),
             None => Ok(true),
         }
     }

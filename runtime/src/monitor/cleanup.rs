@@ -151,6 +151,7 @@ pub fn remove_sockets(roots: &Roots, id: &Id) {
     for stream in Stream::ALL {
         let _absent = std::fs::remove_file(taken::path(&run, stream));
     }
+    documents::unmark_stop(roots, id);
     for name in [logfile::NOTE, "ctl.sock"] {
         let _absent = std::fs::remove_file(run.join(name));
     }

@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::sockopt::Timeout;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ use crate::sys;
 pub const VERSION: u32 = 1;
 /// No message is longer: five probe results, each byte escaped, are the largest part.
 const LONGEST: usize = 192 * 1024;
+
+/// How long a question may wait for room in the monitor's queue.
+const LONGEST_SEND: Duration = Duration::from_secs(5);
 
 /// The first message of a connection.
 #[derive(Debug, Serialize, Deserialize)]
@@ -225,6 +229,9 @@ pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> Result<Received<T
     Ok(Received::Message(message, fds))
 }
 
+/// A reply with its file descriptors; `None` when the monitor has closed the connection.
+pub type Answer = Option<(Reply, Vec<OwnedFd>)>;
+
 /// The command's end of a connection.
 #[derive(Debug)]
 pub struct Client {
@@ -241,9 +248,16 @@ impl Client {
             return Ok(None);
         };
         let socket = socket(SocketFlags::empty())?;
+        // A monitor that takes nothing for so long will not take it later either.
+        let most = Some(LONGEST_SEND);
+        rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, most)?;
         match rustix::net::connect(&socket, &address(directory.as_fd())?) {
             Ok(()) => {}
             Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
+            Err(Errno::AGAIN) => {
+                let what = "the container's monitor takes no more questions";
+                return Err(Error::new(ErrorKind::TimedOut, what));
+            }
             Err(errno) => return Err(Error::from(errno).context("connect to the monitor")),
         }
         let request = Request {
@@ -266,11 +280,37 @@ impl Client {
         send(self.socket.as_fd(), &note, &[])
     }
 
+    /// Waits for an answer, but not longer than this; `None` when none came.
+    ///
+    /// # Errors
+    /// What the monitor answered.
+    pub fn answer_within(&self, most: Duration) -> Result<Option<Answer>> {
+        let timeout = Timespec {
+            tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(most.subsec_nanos()),
+        };
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) => Ok(None),
+            Ok(_) | Err(Errno::INTR) => self.answer(None).map(Some),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The monitor's process.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn monitor_pid(&self) -> Result<u32> {
+        let peer = rustix::net::sockopt::socket_peercred(&self.socket)?;
+        Ok(peer.pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
     /// Waits for an answer; `None` when the monitor has closed the connection.
     ///
     /// # Errors
     /// `Cancelled`; or what the monitor answered.
-    pub fn answer(&self, cancel: Option<&Cancel>) -> Result<Option<(Reply, Vec<OwnedFd>)>> {
+    pub fn answer(&self, cancel: Option<&Cancel>) -> Result<Answer> {
         if let Some(cancel) = cancel {
             wait_readable(self.socket.as_fd(), cancel)?;
         }

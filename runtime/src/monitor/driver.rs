@@ -905,10 +905,9 @@ impl Driver {
                 state: self.machine.state().clone(),
             };
             let _left_for_rm = cleanup::remove(&self.roots, container, true);
+            // A lock's file goes with the container when somebody lets go of the lock.
             let lock = Lock::Container(self.record.id.as_str());
-            if let Ok(Some(guard)) = lock::try_acquire(&self.roots, lock) {
-                let _left_over = guard.remove();
-            }
+            drop(lock::try_acquire(&self.roots, lock));
         }
         cleanup::remove_sockets(&self.roots, &self.record.id);
         failpoint::reached(Point::SocketsRemoved);

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::health::{Schedule, Step};
 use crate::container::record::{Health as Check, Record};
-use crate::container::state::{EndedBy, Health, HealthStatus, State, Status};
+use crate::container::state::{EndedBy, Health, HealthStatus, State, Status, StopRequest};
 use crate::spec::RestartPolicy;
 use crate::spec::signal;
 
@@ -250,6 +250,8 @@ impl Machine {
         self.phase = Phase::Spawning;
         self.state.restart_count = 0;
         self.state.manually_stopped = false;
+        self.state.stopping = None;
+        self.state.monitor_replaced = false;
         self.state.error.clear();
         self.state.oom_killed = false;
         self.state.memory_peak_bytes = None;
@@ -267,7 +269,32 @@ impl Machine {
         if self.state.status == Status::Running {
             self.resume_health(now);
         }
-        Vec::new()
+        match self.state.stopping.clone() {
+            Some(request) => self.resume_stop(now, &request),
+            None => Vec::new(),
+        }
+    }
+
+    /// Carries on what another monitor was asked for. The signal is sent again: it may have been
+    /// killed before it came to that.
+    fn resume_stop(&mut self, now: Now, request: &StopRequest) -> Vec<Action> {
+        self.policy_cancelled = true;
+        // The clock may have been set in the meantime: never longer than was asked for.
+        let passed = Duration::try_from(now.wall.duration_since(request.since));
+        let passed = passed.unwrap_or(Duration::ZERO);
+        let left = request.grace.map(|grace| grace.saturating_sub(passed));
+        match left {
+            Some(Duration::ZERO) if request.signal == signal::KILL => self.kill_now(now),
+            Some(Duration::ZERO) => self.kill_as(now, EndedBy::GraceRanOut),
+            left => {
+                let until = left.map(|left| now.instant + left);
+                self.stopping = Stopping::Asked { until };
+                let signal = request.signal;
+                let mut actions = vec![Action::AskToStop { signal }];
+                actions.extend(self.thaw());
+                actions
+            }
+        }
     }
 
     fn started(&mut self, now: Now, pid: u32, start_time: u64, boot_id: String) -> Vec<Action> {
@@ -321,6 +348,7 @@ impl Machine {
         let mut actions = self.close_health();
         self.stopping = Stopping::No;
         let state = &mut self.state;
+        state.stopping = None;
         state.pid = None;
         state.exit_code = exit_code;
         state.signal = signal;
@@ -402,18 +430,28 @@ impl Machine {
 
     fn ask_to_stop(&mut self, now: Now, signal: i32, grace: Option<Duration>) -> Vec<Action> {
         if signal == signal::KILL || grace == Some(Duration::ZERO) {
-            let mut actions = Vec::new();
+            let mut actions = self.kill_as(now, EndedBy::Signal(signal::KILL));
             if signal != signal::KILL {
-                actions.push(Action::Signal { signal });
+                // Before the kill, after it is known.
+                actions.insert(1, Action::Signal { signal });
             }
-            actions.extend(self.kill_as(now, EndedBy::Signal(signal::KILL)));
             return actions;
         }
         self.state.ended_by = Some(EndedBy::Stop);
         self.stopping = Stopping::Asked {
             until: grace.map(|grace| now.instant + grace),
         };
-        let mut actions = vec![Action::AskToStop { signal }, announce_kill(signal)];
+        self.state.stopping = Some(StopRequest {
+            signal,
+            since: now.wall,
+            grace,
+        });
+        // Known before it can be felt.
+        let mut actions = vec![
+            Action::Save,
+            Action::AskToStop { signal },
+            announce_kill(signal),
+        ];
         actions.extend(self.thaw());
         actions
     }
@@ -447,7 +485,12 @@ impl Machine {
         self.stopping = Stopping::Killed {
             until: now.instant + KILL_WAIT,
         };
-        let mut actions = vec![Action::KillAll, announce_kill(signal::KILL)];
+        self.state.stopping = Some(StopRequest {
+            signal: signal::KILL,
+            since: now.wall,
+            grace: Some(Duration::ZERO),
+        });
+        let mut actions = vec![Action::Save, Action::KillAll, announce_kill(signal::KILL)];
         actions.extend(self.thaw());
         actions
     }
@@ -474,11 +517,7 @@ impl Machine {
         self.policy_cancelled |= cancels;
         match self.phase {
             Phase::Waiting { .. } => self.cancel_restart(),
-            Phase::Running { .. } if signal == signal::KILL => {
-                let mut actions = vec![Action::Save];
-                actions.extend(self.kill_now(now));
-                actions
-            }
+            Phase::Running { .. } if signal == signal::KILL => self.kill_now(now),
             Phase::Running { .. } => {
                 let mut actions = vec![
                     Action::Signal { signal },
@@ -808,9 +847,9 @@ mod tests {
     #[test]
     fn a_stop_waits_its_grace_and_then_kills_once_and_again() {
         let mut script = Script::running(&record(RestartPolicy::Always));
-        assert_eq!(script.stop(Some(10 * S)), "ask 15, [kill: 15]");
+        assert_eq!(script.stop(Some(10 * S)), "save, ask 15, [kill: 15]");
         assert_eq!(script.machine.state().ended_by, Some(EndedBy::Stop));
-        assert_eq!(script.wait(), (10 * S, "kill all, [kill: 9]".into()));
+        assert_eq!(script.wait(), (10 * S, "save, kill all, [kill: 9]".into()));
         let ended_by = script.machine.state().ended_by;
         assert_eq!(ended_by, Some(EndedBy::GraceRanOut));
         assert_eq!(script.wait(), (10 * S, "kill init".into()));
@@ -820,10 +859,33 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_is_known_until_the_end_and_outlives_its_monitor() {
+        let mut script = Script::running(&record(RestartPolicy::Always));
+        script.stop(Some(10 * S));
+        let state = script.machine.state().clone();
+        assert!(state.stopping.is_some() && !state.stays());
+
+        // Three seconds later somebody else keeps it.
+        let adopt = |after| {
+            let mut other = Script::new(&record(RestartPolicy::Always));
+            other.machine.state = state.clone();
+            other.now = after;
+            let actions = other.on(Event::Adopt);
+            (other, actions)
+        };
+        let (mut other, actions) = adopt(3 * S);
+        assert_eq!(actions, "ask 15");
+        assert_eq!(other.wait(), (7 * S, "save, kill all, [kill: 9]".into()));
+        assert_eq!(other.exited(137), "save, [die], [stop], end");
+        assert_eq!(other.machine.state().stopping, None);
+        assert_eq!(adopt(11 * S).1, "save, kill all, [kill: 9]");
+    }
+
+    #[test]
     fn a_stop_that_nobody_hears_is_not_waited_for() {
         let mut script = Script::running(&record(RestartPolicy::No));
         script.stop(Some(10 * S));
-        assert_eq!(script.on(Event::StopInVain), "kill all, [kill: 9]");
+        assert_eq!(script.on(Event::StopInVain), "save, kill all, [kill: 9]");
         let ended_by = script.machine.state().ended_by;
         assert_eq!(ended_by, Some(EndedBy::StopInVain));
     }
@@ -843,7 +905,7 @@ mod tests {
         script.stop(None);
         assert_eq!(script.machine.deadline(), None);
         assert_eq!(script.stop(Some(S)), "");
-        assert_eq!(script.wait(), (S, "kill all, [kill: 9]".into()));
+        assert_eq!(script.wait(), (S, "save, kill all, [kill: 9]".into()));
     }
 
     #[test]
@@ -864,7 +926,7 @@ mod tests {
         let mut script = Script::running(&record(RestartPolicy::No));
         assert_eq!(script.on(Event::Paused), "save, [pause]");
         assert_eq!(script.status(), "paused");
-        assert_eq!(script.stop(Some(S)), "ask 15, [kill: 15], thaw, save");
+        assert_eq!(script.stop(Some(S)), "save, ask 15, [kill: 15], thaw, save");
     }
 
     #[test]

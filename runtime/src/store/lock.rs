@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::id::Id;
 use super::{Roots, document};
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -75,14 +76,42 @@ impl Lock<'_> {
 pub struct Guard {
     file: File,
     path: PathBuf,
+    /// Without it the lock has no use any more.
+    object: Option<PathBuf>,
 }
 
-impl Guard {
-    /// Lets go and removes the lock's file: for a lock whose object is gone for good.
-    pub fn remove(self) -> Result<()> {
-        // Waiters find the file gone once they have it, and start again on a new one.
-        std::fs::remove_file(&self.path).context(|| format!("remove {}", self.path.display()))
+impl Drop for Guard {
+    /// The lock of a container that is gone, or never came to be, goes with it. It is still held
+    /// here: waiters find its file gone once they have it, and start again on a new one.
+    fn drop(&mut self) {
+        let exists = |object: &PathBuf| object.try_exists().unwrap_or(true);
+        if self.object.as_ref().is_some_and(|object| !exists(object)) {
+            let _found_by_a_sweep = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Containers that are gone, or are just coming to be, whose lock's file is there.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn without_container(roots: &Roots) -> Result<Vec<Id>> {
+    let directory = roots.locks();
+    let entries = match std::fs::read_dir(&directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.context(|| format!("read {}", directory.display()))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().into_string().unwrap_or_default();
+        let id = name.strip_prefix("container.").map(str::to_owned);
+        if let Some(Ok(id)) = id.map(Id::try_from)
+            && !roots.container(&id).exists()
+        {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 impl AsFd for Guard {
@@ -125,7 +154,11 @@ fn take(roots: &Roots, lock: Lock<'_>, operation: FlockOperation) -> Result<Opti
             Err(errno) => return Err(errno).context(|| format!("lock {}", path.display())),
         }
         if is_still_at(&file, &path)? {
-            return Ok(Some(Guard { file, path }));
+            let object = match lock {
+                Lock::Container(id) => Some(roots.containers().join(id)),
+                _ => None,
+            };
+            return Ok(Some(Guard { file, path, object }));
         }
     }
 }
@@ -173,13 +206,30 @@ mod tests {
             let roots = roots.clone();
             std::thread::spawn(move || acquire(&roots, Lock::Container("a1")))
         };
-        held.remove().unwrap();
-        let _second = waiter.join().unwrap().unwrap();
-        assert!(
-            try_acquire(&roots, Lock::Container("a1"))
-                .unwrap()
-                .is_none()
+        // There is no such container: the file goes.
+        drop(held);
+        let second = waiter.join().unwrap().unwrap();
+        let third = try_acquire(&roots, Lock::Container("a1")).unwrap();
+        assert!(third.is_none());
+        drop(second);
+        assert_eq!(std::fs::read_dir(roots.locks()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_containers_lock_stays_with_it_and_is_found_without() {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = roots(&directory);
+        let id = Id::random().unwrap();
+        std::fs::create_dir_all(roots.container(&id)).unwrap();
+        drop(acquire(&roots, Lock::Container(id.as_str())).unwrap());
+        assert!(without_container(&roots).unwrap().is_empty());
+        std::fs::remove_dir(roots.container(&id)).unwrap();
+        assert_eq!(
+            without_container(&roots).unwrap(),
+            std::slice::from_ref(&id)
         );
+        drop(try_acquire(&roots, Lock::Container(id.as_str())).unwrap());
+        assert!(without_container(&roots).unwrap().is_empty());
     }
 
     #[test]

@@ -175,11 +175,16 @@ impl Kept {
             .unwrap()
     }
 
+    /// Sends the monitor a signal.
+    pub(crate) fn signal_monitor(&self, signal: i32) {
+        let pid = i32::try_from(self.monitor_pid()).unwrap();
+        ketch_runtime::sys::process::kill(pid, signal).unwrap();
+    }
+
     /// Kills the monitor, which nothing can prepare for.
     pub(crate) fn kill_monitor(&self) {
         let pidfd = ketch_runtime::sys::process::pidfd_open(self.monitor_pid()).unwrap();
-        use std::os::fd::AsFd as _;
-        ketch_runtime::sys::process::pidfd_send_signal(pidfd.as_fd(), 9).unwrap();
+        self.signal_monitor(9);
         let mut fds = [rustix::event::PollFd::new(
             &pidfd,
             rustix::event::PollFlags::IN,

@@ -150,6 +150,9 @@ fn trials() -> Vec<Trial> {
             nobody_waits_for_a_process_that_will_not_hear,
             a_child_that_listens_is_asked_in_place_of_a_deaf_process_one,
             who_ignores_the_end_of_the_grace_is_killed,
+            a_stop_on_its_way_is_known_and_a_start_waits_for_its_end,
+            a_stop_outlives_the_monitor_that_was_asked_for_it,
+            a_monitor_that_does_not_answer_is_replaced,
             the_policy_restarts_until_it_may_not,
             a_stop_between_two_runs_is_the_end,
             a_restart_by_hand_counts_anew;

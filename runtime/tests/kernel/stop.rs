@@ -63,6 +63,65 @@ pub(crate) fn who_ignores_the_end_of_the_grace_is_killed() {
     assert_eq!(kept.log(), "up\nno\n");
 }
 
+pub(crate) fn a_stop_on_its_way_is_known_and_a_start_waits_for_its_end() {
+    let kept = Kept::new();
+    kept.start(
+        "trap 'sleep 0.3; exit 5' TERM; echo up; while :; do sleep 0.02; done",
+        |_| {},
+    );
+    kept.wait_for_line("up");
+    let first = kept.state().pid;
+    std::thread::scope(|scope| {
+        scope.spawn(|| kept.stop());
+        let state = kept.wait(|state| state.stopping.is_some());
+        assert_eq!((state.status, state.stays()), (Status::Running, false));
+        assert!(kept.state().stopping.is_some());
+        kept.engine.start_container("box").unwrap();
+        let state = kept.state();
+        assert!(state.stays());
+        assert_ne!(state.pid, first);
+    });
+}
+
+pub(crate) fn a_stop_outlives_the_monitor_that_was_asked_for_it() {
+    let kept = Kept::new();
+    kept.start(
+        "trap 'echo heard' TERM; echo up; while :; do sleep 0.02; done",
+        |spec| spec.restart = RestartPolicy::Always,
+    );
+    kept.wait_for_line("up");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let options = StopOptions {
+                signal: None,
+                grace: Grace::For(Duration::from_secs(1)),
+            };
+            kept.engine.stop_container("box", &options).unwrap();
+        });
+        kept.wait(|state| state.stopping.is_some());
+        kept.wait_for_line("heard");
+        kept.kill_monitor();
+    });
+    let state = kept.state();
+    assert_eq!((state.status, state.exit_code), (Status::Exited, 137));
+    assert!(state.manually_stopped);
+}
+
+pub(crate) fn a_monitor_that_does_not_answer_is_replaced() {
+    let kept = Kept::new();
+    kept.start(
+        "trap 'echo bye; exit 6' TERM; echo up; while :; do sleep 0.02; done",
+        |_| {},
+    );
+    kept.wait_for_line("up");
+    kept.signal_monitor(libc::SIGSTOP);
+    let took = kept.stop();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let state = kept.state();
+    assert_eq!((state.exit_code, state.monitor_replaced), (6, true));
+    assert_eq!(kept.log(), "up\nbye\n");
+}
+
 pub(crate) fn the_policy_restarts_until_it_may_not() {
     let kept = Kept::new();
     kept.start("echo run; exit 1", |spec| {

@@ -191,6 +191,10 @@ impl<'a> Outline<'a> {
                     }
                 }
                 Op::StartContainer { name } => {
+                    // One that is being stopped gives back what it has before it starts.
+                    if observed.container(name).is_some_and(|own| own.stopping) {
+                        outline.stopped.insert(name);
+                    }
                     if let Some(spec) = specs.get(name.as_str()).copied() {
                         outline.started.push(Started { service, spec });
                     }

@@ -138,6 +138,53 @@ fn what_the_plan_frees_is_no_conflict() {
 }
 
 #[test]
+fn one_that_is_being_stopped_gives_its_ports_back_before_it_starts() {
+    let binding = PortBinding {
+        container_port: 80,
+        protocol: Protocol::Tcp,
+        host_ip: None,
+        host_ports: Some(8080..=8080),
+    };
+    let spec = ContainerSpec {
+        network: NetworkMode::Networks(Vec::new()),
+        ports: vec![binding],
+        ..ContainerSpec::default()
+    };
+    let observed = Observed {
+        containers: vec![crate::planner::ObservedContainer {
+            name: "app-a-1".into(),
+            stopping: true,
+            spec: Some(Box::new(spec)),
+            ..crate::planner::ObservedContainer::default()
+        }],
+        ..Observed::default()
+    };
+    let step = crate::planner::Step {
+        id: crate::planner::StepId(1),
+        op: Op::StartContainer {
+            name: "app-a-1".into(),
+        },
+        after: Vec::new(),
+        cause: crate::planner::Cause::Stopping,
+        best_effort: false,
+        service: Some("a".into()),
+        announce: crate::planner::Announce::default(),
+    };
+    let plan = Plan {
+        steps: vec![step],
+        ..Plan::default()
+    };
+    let said = |project| {
+        let host = Host {
+            containers: vec![neighbour(project, "a", 8080)],
+            ..Host::default()
+        };
+        check(None, &plan, &observed, &host).iter().count()
+    };
+    assert_eq!((said("app"), said("shop")), (0, 1));
+}
+
+#[test]
 fn other_addresses_and_protocols_do_not_meet() {
     let text = "services: {a: {image: x, ports: ['127.0.0.1:53:53', '127.0.0.2:53:53', '127.0.0.1:53:53/udp']}}";
     assert_eq!(

@@ -45,7 +45,7 @@ impl Engine {
         logfile::Settings::parse(&spec.log)?;
         let (spec, shared_hostname) = self.resolve_references(spec)?;
         let id = Id::random()?;
-        let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
+        let _guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
         let mut made = Made::new(&id, &spec.name);
         match self.make(&id, image, &spec, shared_hostname, &mut made) {
             Ok(record) => {
@@ -55,8 +55,6 @@ impl Engine {
             Err(error) => {
                 // Its failures cannot be told any better than the first one.
                 let _left_for_a_sweep = cleanup::discard(self.roots(), &id);
-                // The lock's file has no object any more.
-                let _left_over = guard.remove();
                 Err(error)
             }
         }

@@ -1,7 +1,6 @@
 //! Kill: a signal, passed on by the monitor.
 
-use super::wait_until_gone;
-use crate::container::Container;
+use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::monitor::control::{Ask, Client};
@@ -17,6 +16,9 @@ impl Engine {
         let id = self.container_id(name)?;
         let container = self.settled(&id)?;
         let client = if container.state.status.is_active() {
+            if signal == signal::KILL {
+                documents::mark_stop(self.roots(), &id);
+            }
             Client::ask(self.roots(), &id, Ask::Kill { signal }, &[])?
         } else {
             None
@@ -24,9 +26,9 @@ impl Engine {
         let Some(client) = client else {
             return Err(not_running(&container).context(format!("cannot kill container: {name}")));
         };
-        client.answer(None)?;
+        let _gone = self.answer(&id, &client)?;
         if signal == signal::KILL {
-            wait_until_gone(self.roots(), &id)?;
+            self.wait_until_gone(&id)?;
         }
         Ok(())
     }

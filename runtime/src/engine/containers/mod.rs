@@ -15,6 +15,7 @@ mod remove;
 mod rename;
 mod restart;
 mod settle;
+mod silent;
 mod start;
 mod stop;
 mod watch;
@@ -30,10 +31,10 @@ pub use logs::LogReader;
 pub use watch::StateWatch;
 
 use crate::container::documents;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::monitor::control::{Ask, Client, Reply};
 pub use crate::monitor::records::Stream;
-use crate::store::Roots;
 use crate::store::id::Id;
 
 /// How long `stop` waits before SIGKILL.
@@ -132,25 +133,27 @@ pub struct ProcessRow {
     pub command: String,
 }
 
-/// Waits until the monitor has left: it holds its lock to the very end, and only then may
-/// somebody else touch what it cleaned up.
-///
-/// False when the container runs: a command that was killed may have left a monitor behind that
-/// was just starting it.
-fn wait_until_gone(roots: &Roots, id: &Id) -> Result<bool> {
-    while documents::has_monitor(roots, id)? {
-        match Client::ask(roots, id, Ask::Watch, &[])? {
-            // States come until the monitor closes the connection by ending.
-            Some(client) => {
-                while let Ok(Some((reply, _))) = client.answer(None) {
-                    if matches!(reply, Reply::State(state) if state.status.is_active()) {
-                        return Ok(false);
+impl Engine {
+    /// Waits until the monitor has left: it holds its lock to the very end, and only then may
+    /// somebody else touch what it cleaned up.
+    ///
+    /// False when the container runs and is to run on: a command that was killed may have left
+    /// a monitor behind that was just starting it.
+    fn wait_until_gone(&self, id: &Id) -> Result<bool> {
+        while documents::has_monitor(self.roots(), id)? {
+            match Client::ask(self.roots(), id, Ask::Watch, &[])? {
+                // States come until the monitor closes the connection by ending.
+                Some(client) => {
+                    while let Some((reply, _)) = self.answer(id, &client)? {
+                        if matches!(reply, Reply::State(state) if state.stays()) {
+                            return Ok(false);
+                        }
                     }
                 }
+                // Its socket is gone and its lock is not: it is about to exit.
+                None => std::thread::sleep(Duration::from_micros(200)),
             }
-            // Its socket is gone and its lock is not: it is about to exit.
-            None => std::thread::sleep(Duration::from_micros(200)),
         }
+        Ok(true)
     }
-    Ok(true)
 }

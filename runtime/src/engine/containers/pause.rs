@@ -2,7 +2,7 @@
 
 use super::kill::not_running;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::monitor::control::{Ask, Client};
 
 impl Engine {
@@ -26,7 +26,15 @@ impl Engine {
         let id = self.container_id(name)?;
         let container = self.settled(&id)?;
         match Client::ask(self.roots(), &id, ask, &[])? {
-            Some(client) if container.state.status.is_active() => client.answer(None).map(drop),
+            Some(client) if container.state.status.is_active() => {
+                match self.answer(&id, &client)? {
+                    Some(_) => Ok(()),
+                    None => Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!("the monitor of container {id} did not answer"),
+                    )),
+                }
+            }
             _ => Err(not_running(&container)),
         }
     }

@@ -1,6 +1,6 @@
 //! Remove: everything of the container that is on disk.
 
-use super::{Grace, RemoveOptions, StopOptions, wait_until_gone};
+use super::{Grace, RemoveOptions, StopOptions};
 use crate::container::documents;
 use crate::container::state::Status;
 use crate::engine::Engine;
@@ -29,7 +29,7 @@ impl Engine {
             if status.is_active() {
                 self.stop(&id, &kill, true)?;
             }
-            if wait_until_gone(self.roots(), &id)? && self.remove_stopped(&id, options.volumes)? {
+            if self.wait_until_gone(&id)? && self.remove_stopped(&id, options.volumes)? {
                 return Ok(());
             }
             // It has just been started.
@@ -48,7 +48,6 @@ impl Engine {
             return Ok(false);
         }
         cleanup::remove(self.roots(), container, volumes)?;
-        guard.remove()?;
         Ok(true)
     }
 }

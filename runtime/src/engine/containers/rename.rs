@@ -47,7 +47,8 @@ impl Engine {
         documents::release_name(self.roots(), &old_name, &id)?;
         failpoint::reached(Point::OldNameReleased);
         if let Some(monitor) = Client::ask(self.roots(), &id, Ask::Reload, &[])? {
-            monitor.answer(None)?;
+            // One that is gone, or killed for its silence, is replaced by one that reads it anew.
+            let _read = self.answer(&id, &monitor)?;
         }
         cleanup::announce(self.roots(), &container.record, "rename", None);
         Ok(())

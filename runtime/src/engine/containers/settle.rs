@@ -7,13 +7,13 @@ use jiff::Timestamp;
 
 use super::find::no_such_container;
 use super::start::Mode;
-use super::wait_until_gone;
 use crate::container::state::{EndedBy, State, Status};
 use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::failpoint::{self, Point};
 use crate::monitor::cleanup;
+use crate::monitor::control::{Ask, Client, Reply};
 use crate::store::id::Id;
 use crate::store::lock::{self, Guard, Lock};
 use crate::sys;
@@ -33,16 +33,19 @@ impl Engine {
         // A monitor of a container that does not run is about to start it, or to leave: perhaps
         // for a command that was killed. Nobody should act on what is over in a moment.
         while !container.state.status.is_active() && documents::has_monitor(self.roots(), id)? {
-            wait_until_gone(self.roots(), id)?;
+            self.wait_until_gone(id)?;
             container = self.read(id)?;
         }
         let lock = Lock::Container(id.as_str());
         if container.state.status.is_active() {
-            if documents::has_monitor(self.roots(), id)? {
-                return Ok(container);
+            if !documents::has_monitor(self.roots(), id)? {
+                let guard = lock::acquire(self.roots(), lock)?;
+                container = self.settle_locked(&guard, id)?;
             }
-            let guard = lock::acquire(self.roots(), lock)?;
-            return self.settle_locked(&guard, id);
+            if documents::may_be_stopping(self.roots(), id) {
+                return self.as_told(container);
+            }
+            return Ok(container);
         }
         let dead = is_dead(container.state.status);
         if !dead && !self.was_killed(id)? {
@@ -59,8 +62,22 @@ impl Engine {
             if cleanup::remove(self.roots(), container.clone(), false).is_err() {
                 return Ok(container);
             }
-            guard.remove()?;
             return Err(no_such_container(&name));
+        }
+        Ok(container)
+    }
+
+    /// The container as its monitor knows it, after everything that it was asked before.
+    fn as_told(&self, mut container: Container) -> Result<Container> {
+        let id = container.record.id.clone();
+        let Some(client) = Client::ask(self.roots(), &id, Ask::Watch, &[])? else {
+            return Ok(container);
+        };
+        match self.answer(&id, &client)? {
+            Some((Reply::State(state), _)) => container.state = *state,
+            Some(_) => {}
+            // It has just ended, or was killed.
+            None => return self.settled(&id),
         }
         Ok(container)
     }
@@ -76,13 +93,12 @@ impl Engine {
     /// # Errors
     /// When it cannot be removed.
     pub(crate) fn discard_half(&self, id: &Id) -> Result<bool> {
-        let Some(guard) = lock::try_acquire(self.roots(), Lock::Container(id.as_str()))? else {
+        let Some(_guard) = lock::try_acquire(self.roots(), Lock::Container(id.as_str()))? else {
             return Ok(false);
         };
         let is_half = !documents::record_path(self.roots(), id).exists();
         if is_half {
             cleanup::discard(self.roots(), id)?;
-            guard.remove()?;
         }
         Ok(is_half)
     }
@@ -101,7 +117,8 @@ impl Engine {
             }
             return Ok(container);
         }
-        if is_alive(&container.state) || container.state.status == Status::Restarting {
+        let between_runs = container.state.status == Status::Restarting;
+        if is_alive(&container.state) || (between_runs && is_of_this_boot(&container.state)) {
             self.run_monitor(guard, id, Mode::Adopt)?;
             return self.read(id);
         }
@@ -120,6 +137,7 @@ impl Engine {
         let state = &mut container.state;
         state.status = Status::Exited;
         state.pid = None;
+        state.stopping = None;
         state.exit_code = UNKNOWN_EXIT;
         state.signal = None;
         state.ended_by = Some(EndedBy::Unseen);
@@ -160,10 +178,14 @@ fn is_dead(status: Status) -> bool {
 /// and no zombie.
 fn is_alive(state: &State) -> bool {
     let Some(pid) = state.pid else { return false };
-    let same_boot = sys::process::boot_id().is_ok_and(|boot| boot == state.boot_id);
-    same_boot
+    is_of_this_boot(state)
         && sys::process::start_time(pid).is_ok_and(|time| time == state.pid_start_time)
         && !is_zombie(pid)
+}
+
+/// A state of another boot tells of what the boot has ended, a wait for the next run included.
+fn is_of_this_boot(state: &State) -> bool {
+    sys::process::boot_id().is_ok_and(|boot| boot == state.boot_id)
 }
 
 fn is_zombie(pid: u32) -> bool {

@@ -7,7 +7,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::wait_until_gone;
 use crate::container::state::Status;
 use crate::engine::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -35,15 +34,16 @@ impl Engine {
     pub fn start_container(&self, name: &str) -> Result<()> {
         let id = self.container_id(name)?;
         let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
-        // The monitor of the last run may still be cleaning up; one that a killed command had
-        // started may still be starting.
-        while !wait_until_gone(self.roots(), &id)? {
-            let status = self.settle_locked(&guard, &id)?.state.status;
-            if status.is_active() {
-                break;
+        let container = loop {
+            // The monitor of the last run may still be stopping it, or cleaning up; one that a
+            // killed command had started may still be starting.
+            let gone = self.wait_until_gone(&id)?;
+            let container = self.settle_locked(&guard, &id)?;
+            let active = container.state.status.is_active();
+            if container.state.stays() || (gone && !active) {
+                break container;
             }
-        }
-        let container = self.settle_locked(&guard, &id)?;
+        };
         match container.state.status {
             Status::Paused => {
                 return Err(Error::new(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Grace, StopOptions, wait_until_gone};
+use super::{Grace, StopOptions};
 use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::Result;
@@ -28,7 +28,7 @@ impl Engine {
         loop {
             let container = self.settled(id)?;
             if !container.state.status.is_active() {
-                if wait_until_gone(self.roots(), id)? && !self.is_started(id)? {
+                if self.wait_until_gone(id)? && !self.is_started(id)? {
                     return Ok(());
                 }
                 // It has just been started.
@@ -43,12 +43,17 @@ impl Engine {
                 grace: grace(&container, options.grace),
                 keep,
             };
+            documents::mark_stop(self.roots(), id);
             // No monitor: it has just ended by itself. No answer: it was killed, and the next
             // look adopts its container.
             if let Some(client) = Client::ask(self.roots(), id, ask, &[])? {
                 failpoint::reached(Point::StopSent);
-                client.answer(None)?;
+                let has_ended = self.answer(id, &client)?.is_some();
                 failpoint::reached(Point::StopAnswered);
+                if has_ended {
+                    // Who starts it from now on comes after us.
+                    return self.wait_until_gone(id).map(drop);
+                }
             }
         }
     }
