@@ -66,7 +66,7 @@ fn a_wrong_health_command_is_told_with_its_output_attempts_and_log() {
 fn a_crash_at_start_is_told_with_its_code_and_last_words() {
     let world = World::new();
     let db = "    command: sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $$i; done; echo no config >&2; exit 3'\n    \
-              healthcheck: {test: 'true'}\n";
+              healthcheck: {test: 'false', interval: 30s}\n";
     let project = world.project("app", &compose(db));
     let told = [
         "cause: it ended by itself with exit code 3",
