@@ -67,12 +67,13 @@ fn settle_switch(args: &mut Vec<OsString>, error: &clap::Error) -> bool {
 }
 
 fn explain<P: Parser>(args: &[OsString], error: &clap::Error) -> Ended {
-    let command = command_of(P::command(), args);
     let invalid = |kind| text(error, kind).unwrap_or_default();
     let (argument, value) = (
         invalid(ContextKind::InvalidArg),
         invalid(ContextKind::InvalidValue),
     );
+    let flag = argument.split([' ', '=']).next().unwrap_or_default();
+    let command = command_of(P::command(), args, flag);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ended::Help(error.to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
@@ -108,11 +109,17 @@ fn explain<P: Parser>(args: &[OsString], error: &clap::Error) -> Ended {
             with_usage(command, &format!("{what}{meant}"))
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if value.is_empty() => {
-            let flag = argument.split(' ').next().unwrap_or_default();
-            with_usage(command, &format!("flag needs an argument: {flag}"))
+            let what = match short_of(&command, flag) {
+                Some(short) if !is_written(args, flag) => format!("'{short}' in -{short}"),
+                _ => flag.to_owned(),
+            };
+            with_usage(command, &format!("flag needs an argument: {what}"))
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let flag = flag_names(&command, &argument);
+            let flag = match short_of(&command, flag) {
+                Some(short) => format!("-{short}, {flag}"),
+                None => flag.to_owned(),
+            };
             let reason = reason(error);
             let what = format!("invalid argument {value:?} for {flag:?} flag: {reason}");
             with_usage(command, &what)
@@ -130,11 +137,14 @@ fn explain<P: Parser>(args: &[OsString], error: &clap::Error) -> Ended {
     }
 }
 
-/// The command that the line is about, as far as it can be followed.
-fn command_of(mut command: clap::Command, args: &[OsString]) -> clap::Command {
+/// The command that the line is about, up to this flag when it stands there.
+fn command_of(mut command: clap::Command, args: &[OsString], flag: &str) -> clap::Command {
     command.build();
     let mut words = args.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = words.next() {
+        if word.split('=').next() == Some(flag) {
+            break;
+        }
         if takes_next(&command, &word) {
             words.next();
         } else if let Some(found) = command.find_subcommand(word.as_ref()) {
@@ -199,15 +209,21 @@ fn group(args: &[OsString], letter: &str) -> String {
     found.map_or_else(|| format!("-{letter}"), std::borrow::Cow::into_owned)
 }
 
-/// `--timeout <int>` as its command names it: `-t, --timeout`.
-fn flag_names(command: &clap::Command, argument: &str) -> String {
-    let name = argument.split([' ', '=']).next().unwrap_or_default();
-    let long = name.strip_prefix("--");
+/// The letter of a flag, when it has one.
+fn short_of(command: &clap::Command, flag: &str) -> Option<char> {
+    let long = flag.strip_prefix("--")?;
     let mut flags = command.get_arguments();
-    let short = long
-        .and_then(|long| flags.find(|flag| flag.get_long() == Some(long)))
-        .and_then(clap::Arg::get_short);
-    short.map_or_else(|| name.to_owned(), |short| format!("-{short}, {name}"))
+    flags
+        .find(|flag| flag.get_long() == Some(long))?
+        .get_short()
+}
+
+/// Whether the line has this very flag.
+fn is_written(args: &[OsString], flag: &str) -> bool {
+    let words = args.iter().map(|word| word.to_string_lossy());
+    words
+        .into_iter()
+        .any(|word| word.split('=').next() == Some(flag))
 }
 
 /// Why a value is refused.
@@ -258,6 +274,8 @@ mod tests {
         name: Option<String>,
         #[arg(short, long)]
         times: Option<u32>,
+        #[arg(long, hide = true)]
+        root: bool,
         rest: Vec<String>,
     }
 
@@ -303,6 +321,9 @@ mod tests {
             "unknown flag: --foo\n\nUsage:  ketch [OPTIONS] [REST...]\n\nRun 'ketch --help' for more information"
         );
         assert!(said(&["--name"]).starts_with("flag needs an argument: --name\n"));
+        assert!(said(&["-t"]).starts_with("flag needs an argument: 't' in -t\n"));
+        // A flag that help hides is not what was meant.
+        assert!(said(&["--rot"]).starts_with("unknown flag: --rot\n"));
         let number = said(&["--times", "abc"]);
         assert!(
             number.starts_with(

@@ -1,5 +1,6 @@
 //! Engine → [`Evidence`]: what explains why a container is not ready.
 
+use jiff::Timestamp;
 use ketch_runtime::cancel::Cancel;
 use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::LogQuery;
@@ -19,17 +20,20 @@ pub fn evidence(engine: &Engine, name: &str) -> Result<Evidence> {
         let told = engine.watch_container(name)?.next(&Cancel::new()?)?;
         state = told.unwrap_or(state);
     }
+    // A log that can't be read explains nothing, and is no failure of its own.
+    let log = last_lines(engine, name, state.started_at).unwrap_or_default();
     Ok(Evidence {
         record: container.record,
         state,
-        // A log that can't be read explains nothing, and is no failure of its own.
-        log: last_lines(engine, name).unwrap_or_default(),
+        log,
     })
 }
 
-fn last_lines(engine: &Engine, name: &str) -> Result<Vec<String>> {
+/// Of the last run: what an earlier one wrote was about another failure.
+fn last_lines(engine: &Engine, name: &str, since: Option<Timestamp>) -> Result<Vec<String>> {
     let query = LogQuery {
         tail: Some(LOG_LINES),
+        since,
         ..LogQuery::default()
     };
     let mut reader = engine.container_logs(name, &query)?;

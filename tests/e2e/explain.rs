@@ -212,6 +212,8 @@ fn what_fails_right_after_restart_or_start_says_why() {
             "will be started again",
         ],
     );
+    // The lines of the run that failed, not of those before it.
+    assert_eq!(restart.stderr.matches("| no config").count(), 1);
     for quiet in ["container app-job-1", "container app-well-1"] {
         assert!(!restart.stderr.contains(quiet), "{}", restart.stderr);
     }
