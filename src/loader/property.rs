@@ -1,9 +1,11 @@
-//! What `config` prints is a file that means the same, for files made up from the tables of keys.
+//! Files made up from the tables of keys: what `config` prints of them means the same, and what is
+//! wrong with them is told at its place.
 
 use std::cell::Cell;
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
+use super::Failed;
 use super::keys::{ROOT, SERVICE};
 use super::schema::{Key, Shape};
 use super::tests::load_text;
@@ -76,11 +78,15 @@ const SIZES: &[&str] = &["1m", "0", "1.5g", "-1", "1024"];
 const DURATIONS: &[&str] = &["90s", "0s", "1d", "1500ms", "0"];
 
 /// Decisions, one byte each; when they are used up, the first choice is taken.
-struct Choices<'a>(std::slice::Iter<'a, u8>);
+struct Choices<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    /// Now and then something of another shape.
+    spoilt: bool,
+}
 
 impl Choices<'_> {
     fn below(&mut self, end: usize) -> usize {
-        self.0.next().map_or(0, |byte| usize::from(*byte) % end)
+        self.bytes.next().map_or(0, |byte| usize::from(*byte) % end)
     }
 
     fn of<T: Copy>(&mut self, all: &[T]) -> T {
@@ -88,6 +94,9 @@ impl Choices<'_> {
     }
 
     fn value(&mut self, shape: &Shape) -> Node {
+        if self.spoilt && self.below(10) == 9 {
+            return self.something_else();
+        }
         match shape {
             Shape::Any => Node::null(nowhere()),
             Shape::String | Shape::Duration if self.below(8) == 7 => text("${UNSET:-1s}"),
@@ -130,6 +139,17 @@ impl Choices<'_> {
                 let shape = self.below(shapes.len());
                 self.value(&shapes[shape])
             }
+        }
+    }
+
+    fn something_else(&mut self) -> Node {
+        match self.below(6) {
+            0 => Node::null(nowhere()),
+            1 => Node::list(vec![Node::null(nowhere()), text("a")], nowhere()),
+            2 => self.map(&Shape::Number),
+            3 => self.number(),
+            4 => Node::list(vec![self.map(&Shape::Text)], nowhere()),
+            _ => text(self.of(TEXTS)),
         }
     }
 
@@ -208,10 +228,24 @@ fn text(text: &str) -> Node {
 }
 
 fn printed(file: &str) -> Result<String, String> {
-    let project = load_text(file)?;
+    let words = |failed: Failed| format!("{:?}", failed.diagnostics);
+    let project = load_text(file).map_err(words)?;
     let mut root = canon::project(&project);
     double_dollars(&mut root);
     Ok(write::to_yaml(&root))
+}
+
+fn made_up(bytes: &[u8], spoilt: bool) -> String {
+    let bytes = bytes.iter();
+    Choices { bytes, spoilt }.file()
+}
+
+fn runner() -> TestRunner {
+    TestRunner::new(Config {
+        cases: 400,
+        failure_persistence: None,
+        ..Config::default()
+    })
 }
 
 /// Names are never interpolated.
@@ -229,14 +263,9 @@ fn double_dollars(node: &mut Node) {
 #[test]
 fn what_is_printed_means_the_same() {
     let loaded = Cell::new(0);
-    let mut runner = TestRunner::new(Config {
-        cases: 400,
-        failure_persistence: None,
-        ..Config::default()
-    });
     let choices = proptest::collection::vec(proptest::num::u8::ANY, 0..160);
-    let result = runner.run(&choices, |bytes| {
-        let file = Choices(bytes.iter()).file();
+    let result = runner().run(&choices, |bytes| {
+        let file = made_up(&bytes, false);
         let Ok(once) = printed(&file) else {
             return Ok(());
         };
@@ -253,4 +282,25 @@ fn what_is_printed_means_the_same() {
     });
     result.unwrap_or_else(|failure| panic!("{failure}"));
     assert!(loaded.get() > 100, "only {} files were right", loaded.get());
+}
+
+#[test]
+fn whatever_is_wrong_is_told_at_its_place() {
+    let wrong = Cell::new(0);
+    let choices = proptest::collection::vec(proptest::num::u8::ANY, 0..240);
+    let result = runner().run(&choices, |bytes| {
+        let file = made_up(&bytes, true);
+        let Err(failed) = load_text(&file) else {
+            return Ok(());
+        };
+        wrong.set(wrong.get() + 1);
+        for diagnostic in failed.diagnostics.iter() {
+            if diagnostic.labels.is_empty() {
+                return Err(TestCaseError::fail(format!("{file}\n{diagnostic:?}")));
+            }
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(wrong.get() > 100, "only {} files were wrong", wrong.get());
 }

@@ -56,7 +56,7 @@ fn load_one(text: &'static str) -> Result<Project, String> {
 }
 
 /// Loads a text for what it says alone: nothing that it refers to is looked for.
-pub(super) fn load_text(text: &str) -> Result<Project, String> {
+pub(super) fn load_text(text: &str) -> Result<Project, Failed> {
     let options = Options {
         config_files: vec!["-".into()],
         stdin: Some(text.into()),
@@ -66,7 +66,7 @@ pub(super) fn load_text(text: &str) -> Result<Project, String> {
         all_resources: true,
         ..options()
     };
-    load_with(&[], &options)
+    load(&Memory(Vec::new()), &options).map(|loaded| loaded.project)
 }
 
 #[test]
