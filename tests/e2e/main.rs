@@ -20,6 +20,7 @@ mod keys;
 mod logs;
 mod network;
 mod preflight;
+mod recreation;
 mod rights;
 mod top;
 mod up;

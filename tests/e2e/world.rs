@@ -356,8 +356,9 @@ pub fn busybox() -> &'static Path {
     })
 }
 
+/// Runs a program of the test's own host, which must succeed.
 #[track_caller]
-fn run(program: &str, args: &[&str]) {
+pub fn run(program: &str, args: &[&str]) {
     let status = Command::new(program)
         .args(args)
         .status()
