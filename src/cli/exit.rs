@@ -52,12 +52,9 @@ fn with_rights(error: &ketch_runtime::error::Error, is_root: bool) -> String {
 /// The end of a command line that could not be read.
 pub(super) fn parsing(ended: &Ended) -> ExitCode {
     match ended {
-        Ended::Help(text) => {
-            print(text);
-            ExitCode::SUCCESS
-        }
+        Ended::Help(text) => print(text),
         Ended::UnknownCommand { help, message } => {
-            print(help);
+            let _the_message_counts = print(help);
             usage(message)
         }
         Ended::Usage(message) => usage(message),
@@ -70,8 +67,13 @@ pub(super) fn usage(message: &str) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-fn print(text: &str) {
-    let _unread = write!(std::io::stdout(), "{text}");
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(CLOSED),
+        Err(error) => usage(&format!("write standard output: {error}")),
+    }
 }
 
 /// A process' code as the kernel keeps it: the lowest eight bits.

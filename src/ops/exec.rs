@@ -18,6 +18,7 @@ use rustix::termios::{self, OptionalActions, Termios};
 use super::scope::Scope;
 use super::signals::Signals;
 use super::{Context, Error, Result};
+use crate::ui::Unwritten;
 
 /// What to run.
 #[derive(Debug)]
@@ -108,20 +109,20 @@ fn with_pipes(context: &Context, name: &str, options: Options, stdin: bool) -> R
     for (pipe, to_stderr) in [(our_stdout, false), (our_stderr, true)] {
         let (ui, sender) = (context.ui.clone(), sender.clone());
         thread::spawn(move || {
-            carry_output(pipe, |bytes| {
+            let carried = carry_output(pipe, |bytes| {
                 if to_stderr {
                     ui.error_data(bytes);
-                    true
+                    Ok(())
                 } else {
-                    ui.data(bytes).is_ok()
+                    ui.data(bytes)
                 }
             });
-            let _waiter_left = sender.send(());
+            let _waiter_left = sender.send(carried);
         });
     }
     drop(sender);
     let code = wait(context, &mut exec)?;
-    wait_for_output(&ended, 2);
+    wait_for_output(&ended, 2)?;
     Ok(code)
 }
 
@@ -150,13 +151,13 @@ fn with_terminal(context: &Context, name: &str, options: Options) -> Result<i32>
     follow_size(context.signals.clone(), size);
     let (ui, (sender, ended)) = (context.ui.clone(), channel());
     thread::spawn(move || {
-        carry_output(File::from(master), |bytes| ui.data(bytes).is_ok());
-        let _waiter_left = sender.send(());
+        let carried = carry_output(File::from(master), |bytes| ui.data(bytes));
+        let _waiter_left = sender.send(carried);
     });
     let code = wait(context, &mut exec);
-    wait_for_output(&ended, 1);
+    let written = wait_for_output(&ended, 1);
     drop(raw);
-    code
+    written.and(code)
 }
 
 fn start(context: &Context, name: &str, options: Options, stdio: ExecStdio) -> Result<Exec> {
@@ -210,30 +211,33 @@ fn carry_input(to: impl Write + Send + 'static) {
     });
 }
 
-fn carry_output(from: impl Read, mut to: impl FnMut(&[u8]) -> bool) {
+fn carry_output(
+    from: impl Read,
+    mut to: impl FnMut(&[u8]) -> Result<(), Unwritten>,
+) -> Result<(), Unwritten> {
     let mut from = from;
     let mut buffer = [0; 16 * 1024];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                if !to(&buffer[..read]) {
-                    break;
-                }
-            }
+            Ok(0) => return Ok(()),
+            Ok(read) => to(&buffer[..read])?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A terminal whose other side is gone gives EIO.
-            Err(_) => break,
+            Err(_) => return Ok(()),
         }
     }
 }
 
-fn wait_for_output(ended: &Receiver<()>, streams: usize) {
+/// Waits for the last of the output. A reader that went away is the program's own affair.
+fn wait_for_output(ended: &Receiver<Result<(), Unwritten>>, streams: usize) -> Result<()> {
     for _ in 0..streams {
-        if ended.recv_timeout(LAST_OUTPUT).is_err() {
-            break;
+        match ended.recv_timeout(LAST_OUTPUT) {
+            Ok(Err(failed @ Unwritten::Failed(_))) => return Err(failed.into()),
+            Ok(_) => {}
+            Err(_) => break,
         }
     }
+    Ok(())
 }
 
 /// Tells the container's terminal whenever ours changes its size.

@@ -43,7 +43,7 @@ use ketch_runtime::store::lock::{self, Guard, Lock};
 use crate::diag::{Diagnostic, Diagnostics, Sources};
 use crate::executor::{DiskFiles, EngineBackend};
 use crate::loader::{self, Failed, Loaded};
-use crate::ui::{Closed, Ui};
+use crate::ui::{Ui, Unwritten};
 use signals::Signals;
 
 /// What every operation is given.
@@ -89,9 +89,12 @@ impl From<ketch_runtime::error::Error> for Error {
     }
 }
 
-impl From<Closed> for Error {
-    fn from(_: Closed) -> Self {
-        Self::Closed
+impl From<Unwritten> for Error {
+    fn from(unwritten: Unwritten) -> Self {
+        match unwritten {
+            Unwritten::Closed => Self::Closed,
+            Unwritten::Failed(error) => Self::Failed(format!("write standard output: {error}")),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use ketch_runtime::engine::containers::{LogRecord, Stream};
 
-use super::{Closed, Ui};
+use super::{Ui, Unwritten};
 
 /// Cyan, yellow, green, magenta, blue, then their bright forms, as Compose cycles them.
 const COLOURS: [&str; 10] = [
@@ -57,8 +57,8 @@ impl Printer {
     /// Prints a record of this container, as far as it completes a line.
     ///
     /// # Errors
-    /// When nobody reads stdout any more.
-    pub fn record(&mut self, name: &str, record: &LogRecord) -> Result<(), Closed> {
+    /// When nobody reads stdout any more, or it is full.
+    pub fn record(&mut self, name: &str, record: &LogRecord) -> Result<(), Unwritten> {
         let index = self.index(name);
         let to_stderr = record.stream == Stream::Stderr;
         let pending = self.pending.entry((index, to_stderr)).or_default();
@@ -75,8 +75,8 @@ impl Printer {
     /// Ends a line that the container did not end itself.
     ///
     /// # Errors
-    /// When nobody reads stdout any more.
-    pub fn flush(&mut self, name: &str) -> Result<(), Closed> {
+    /// When nobody reads stdout any more, or it is full.
+    pub fn flush(&mut self, name: &str) -> Result<(), Unwritten> {
         let index = self.index(name);
         for to_stderr in [false, true] {
             if let Some(text) = self.pending.remove(&(index, to_stderr))
@@ -94,7 +94,7 @@ impl Printer {
         to_stderr: bool,
         time: Option<Timestamp>,
         text: &[u8],
-    ) -> Result<(), Closed> {
+    ) -> Result<(), Unwritten> {
         let mut out = Vec::with_capacity(text.len() + 32);
         for line in text
             .strip_suffix(b"\n")

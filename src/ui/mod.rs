@@ -1,7 +1,7 @@
 //! Talking to the user: stdout for data, stderr for talk; colour and width decided once.
 //!
 //! Nothing else in the program prints. What is written to stdout can be piped; a reader
-//! that went away is an error of its own ([`Closed`]) and ends the program quietly.
+//! that went away is an error of its own ([`Unwritten::Closed`]) and ends the program quietly.
 //! Everything must read without colour.
 
 pub mod age;
@@ -19,9 +19,23 @@ use std::sync::Arc;
 use crate::diag::{Diagnostics, Severity, Sources, render};
 use progress::{Mode, Progress};
 
-/// Standard output was closed by its reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed;
+/// Why nothing more can be written to stdout.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// Its reader went away.
+    Closed,
+    /// A full disk, or its like.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Unwritten {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Failed(error),
+        }
+    }
+}
 
 /// `--ansi`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,20 +123,19 @@ impl Ui {
     /// Data: one line on stdout.
     ///
     /// # Errors
-    /// When nobody reads stdout any more.
-    pub fn line(&self, text: impl Display) -> Result<(), Closed> {
+    /// When nobody reads stdout any more, or it is full.
+    pub fn line(&self, text: impl Display) -> Result<(), Unwritten> {
         self.data(format!("{text}\n").as_bytes())
     }
 
     /// Data: bytes on stdout as they are.
     ///
     /// # Errors
-    /// When nobody reads stdout any more.
-    pub fn data(&self, bytes: &[u8]) -> Result<(), Closed> {
+    /// When nobody reads stdout any more, or it is full.
+    pub fn data(&self, bytes: &[u8]) -> Result<(), Unwritten> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes)
-            .and_then(|()| out.flush())
-            .map_err(|_| Closed)
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
     }
 
     /// Bytes of a container's stderr, as they are. Nobody reading them is no reason to stop.

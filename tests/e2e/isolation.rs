@@ -169,6 +169,18 @@ fn users_limits_and_a_read_only_root() {
 }
 
 #[test]
+fn whoever_waits_for_the_callers_files_to_be_closed_does_not_wait_for_a_container() {
+    let world = World::new();
+    let project = world.project("app", ONE);
+    let directory = project.directory.to_str().unwrap();
+    let ketch = env!("CARGO_BIN_EXE_ketch");
+    // `cat` reads until nobody can write any more.
+    let script = format!("cd {directory}; {ketch} up -d 9>&1 >/dev/null 2>&1 | timeout 10 cat");
+    world.run("sh", &["-c", &script]).ok();
+    assert_eq!(project.ps()[0]["State"], "running");
+}
+
+#[test]
 fn no_file_of_the_runtime_is_left_open() {
     let world = World::new();
     let project = world.project("app", ONE);

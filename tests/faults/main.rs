@@ -19,6 +19,7 @@ mod world;
 mod adoption;
 mod concurrent;
 mod disk;
+mod exhaustion;
 mod kills;
 mod leftovers;
 mod points;

@@ -18,6 +18,8 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::proxy::is_out_of_descriptors;
+use super::stdio;
 use crate::container::record::Record;
 use crate::container::state::Endpoint;
 use crate::error::Result;
@@ -51,6 +53,8 @@ pub struct Resolver {
     epoll: OwnedFd,
     udp: UdpSocket,
     tcp: TcpListener,
+    /// Let go for a client when all descriptors are used up.
+    spare: Option<OwnedFd>,
     netns: OwnedFd,
     internal_only: bool,
     names: Names,
@@ -169,6 +173,7 @@ impl Resolver {
             tcp: sockets.tcp.into(),
             netns: sockets.netns,
             internal_only: sockets.internal_only,
+            spare: Some(stdio::null()?),
             names: Names {
                 roots: roots.clone(),
                 networks,
@@ -403,8 +408,15 @@ impl Resolver {
 
     fn accept(&mut self) {
         for _ in 0..EVENTS {
-            let Ok((stream, _)) = self.tcp.accept() else {
-                return;
+            let stream = match self.tcp.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if is_out_of_descriptors(&error) && self.spare.take().is_some() => {
+                    // Let in and sent away: whoever asks sees it, and nobody waits in front.
+                    let _sent_away = self.tcp.accept();
+                    self.spare = stdio::null().ok();
+                    continue;
+                }
+                Err(_) => return,
             };
             if self.clients.len() >= MAX_CLIENTS || stream.set_nonblocking(true).is_err() {
                 continue;

@@ -62,6 +62,10 @@ pub struct Driver {
     epoll: OwnedFd,
     signals: OwnedFd,
     listener: OwnedFd,
+    /// Let go for a question when all descriptors are used up.
+    spare: Option<OwnedFd>,
+    /// There was none to let go: nobody is listened to.
+    deaf: bool,
     log: LogFile,
     outputs: BTreeMap<u64, Output>,
     stdin: Option<OwnedFd>,
@@ -144,6 +148,8 @@ impl Driver {
             epoll,
             signals,
             listener,
+            spare: Some(stdio::null()?),
+            deaf: false,
             outputs: BTreeMap::new(),
             stdin: None,
             init: None,
@@ -230,6 +236,7 @@ impl Driver {
             self.ready(event.data.u64());
             self.work();
         }
+        self.hear();
         self.net.tick(Instant::now());
         if self
             .machine
@@ -627,13 +634,34 @@ impl Driver {
     // ---- the socket ----
 
     fn on_listener(&mut self) {
-        while let Ok(Some(socket)) = control::accept(self.listener.as_fd()) {
-            let token = self.token();
-            let data = EventData::new_u64(token);
-            if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
-                let role = Role::New;
-                self.connections.insert(token, Connection { socket, role });
+        loop {
+            let accepted = control::accept(self.listener.as_fd());
+            if let Ok(Some(socket)) = accepted {
+                let token = self.token();
+                let data = EventData::new_u64(token);
+                if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
+                    let role = Role::New;
+                    self.connections.insert(token, Connection { socket, role });
+                }
+            } else if accepted.is_ok() {
+                return;
+            } else if self.spare.take().is_none() {
+                // They wait until somebody has gone.
+                let _not_there = epoll::delete(&self.epoll, &self.listener);
+                self.deaf = true;
+                return;
             }
+        }
+    }
+
+    /// Keeps a descriptor back for the next question, and listens again once there is one.
+    fn hear(&mut self) {
+        if self.spare.is_none() {
+            self.spare = stdio::null().ok();
+        }
+        if self.deaf && self.spare.is_some() {
+            let data = EventData::new_u64(LISTENER);
+            self.deaf = epoll::add(&self.epoll, &self.listener, data, EventFlags::IN).is_err();
         }
     }
 
@@ -931,7 +959,11 @@ fn exec_stdio(streams: ExecStreams, fds: Vec<OwnedFd>) -> Result<Stdio> {
                 stdout,
                 stderr,
             }),
-            Err(_) => Err(Error::new(ErrorKind::Invalid, "three streams are needed")),
+            // The kernel leaves out what there is no descriptor for.
+            Err(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "too many open files in the container's monitor: the streams did not come through",
+            )),
         },
     }
 }

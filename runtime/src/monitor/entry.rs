@@ -59,6 +59,8 @@ impl Word {
 
 /// Leaves the caller's session and streams; keeps the pipe and the lock.
 fn detach() -> Result<Word> {
+    // Whatever the caller had open is none of our business, and nobody must wait for us to close it.
+    sys::fd::close_from(3)?;
     let word = Word {
         pipe: Some(sys::fd::duplicate(std::io::stdout().as_fd())?),
         lock: Some(sys::fd::duplicate(std::io::stdin().as_fd())?),
@@ -67,8 +69,6 @@ fn detach() -> Result<Word> {
     for number in 0..=2 {
         sys::fd::replace_stdio(null.as_fd(), number)?;
     }
-    // Whatever the caller had open is none of our business.
-    sys::fd::cloexec_from(3)?;
     sys::process::setsid()?;
     sys::process::set_umask(0o022);
     sys::process::become_subreaper()?;

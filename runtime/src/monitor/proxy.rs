@@ -513,7 +513,8 @@ fn reset(stream: &TcpStream) {
     let _gone = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
-fn is_out_of_descriptors(error: &io::Error) -> bool {
+/// Whether the kernel has nothing left for a new connection.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
         errno,

@@ -81,25 +81,14 @@ pub fn recv_with_fds(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize
     Ok((length, fds))
 }
 
-/// Closes every fd from `first` on, whoever owns it: for a process about to exec or to become
-/// a bare init, whose Rust values are never dropped.
+/// Closes every fd from `first` on, whoever owns it: for a process that has only just begun, or is
+/// about to exec or to become a bare init, whose Rust values are never dropped.
 pub fn close_from(first: u32) -> Result<()> {
     check(
         // SAFETY: takes numbers only. Values that own those fds must not be used or dropped
-        // afterwards; the callers exec, loop for ever or `_exit`.
+        // afterwards; the callers have none yet, or exec, loop for ever or `_exit`.
         unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) },
         || format!("close_range({first}..)"),
-    )?;
-    Ok(())
-}
-
-/// Marks every fd from `first` on to be closed at exec.
-pub fn cloexec_from(first: u32) -> Result<()> {
-    const CLOEXEC: u32 = 4;
-    check(
-        // SAFETY: takes numbers only and closes nothing now.
-        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOEXEC) },
-        || format!("close_range({first}.., cloexec)"),
     )?;
     Ok(())
 }

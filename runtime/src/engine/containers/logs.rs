@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
+use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::{LogQuery, LogRecord, Stream};
@@ -29,6 +30,11 @@ use crate::store::id::Id;
 const STEP_BYTES: u64 = 64 * 1024;
 /// How often the newest file may be missing before it is believed.
 const MOST_LOOKS: u32 = 200;
+/// How long until a log is looked at again that can't be watched.
+const LOOK_AGAIN: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// A log being read.
 #[derive(Debug)]
@@ -52,7 +58,8 @@ pub struct LogReader {
 struct Follow {
     engine: Engine,
     id: Id,
-    changes: OwnedFd,
+    /// Absent when the user has no more watches (`fs.inotify`): others use them up.
+    changes: Option<OwnedFd>,
     /// Closed by the monitor when the container has ended for good.
     monitor: Option<Client>,
 }
@@ -295,6 +302,16 @@ fn identity(file: &File) -> Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
+/// Tells of every change in a directory.
+fn watch(directory: &Path) -> rustix::io::Result<OwnedFd> {
+    failpoint::guard(Point::FileWatch)?;
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    let what =
+        inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    inotify::add_watch(&changes, directory, what)?;
+    Ok(changes)
+}
+
 fn parse(line: &[u8]) -> Option<LogRecord> {
     // Zeros after a loss of power stand before the next record on its line.
     let start = line.iter().position(|byte| *byte != 0)?;
@@ -312,16 +329,12 @@ fn parse(line: &[u8]) -> Option<LogRecord> {
 
 impl Follow {
     fn new(engine: &Engine, id: &Id, path: &Path) -> Result<Self> {
-        failpoint::guard(Point::FileWatch)?;
-        let changes =
-            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let directory = path.parent().unwrap_or(path);
         crate::store::document::make_directory(directory)?;
-        let what = inotify::WatchFlags::MODIFY
-            | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO;
-        inotify::add_watch(&changes, directory, what)
-            .context(|| format!("watch {}", directory.display()))?;
+        let changes = match watch(directory) {
+            Err(Errno::MFILE | Errno::NOSPC) => None,
+            other => Some(other.context(|| format!("watch {}", directory.display()))?),
+        };
         Ok(Self {
             engine: engine.clone(),
             id: id.clone(),
@@ -335,20 +348,21 @@ impl Follow {
         let Some(monitor) = &self.monitor else {
             return self.reconnect();
         };
-        let mut fds = [
+        let mut fds = vec![
             PollFd::new(cancel, PollFlags::IN),
-            PollFd::new(&self.changes, PollFlags::IN),
             PollFd::from_borrowed_fd(monitor.as_fd(), PollFlags::IN),
         ];
-        match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        fds.extend(self.changes.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let patience = self.changes.is_none().then_some(&LOOK_AGAIN);
+        match poll(&mut fds, patience) {
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let (changed, told) = (!fds[1].revents().is_empty(), !fds[2].revents().is_empty());
-        if changed {
+        let told = !fds[1].revents().is_empty();
+        if let Some(changes) = &self.changes {
             let mut buffer = [0u8; 4096];
             // What happened does not matter, that it did does.
-            while rustix::io::read(&self.changes, &mut buffer).is_ok_and(|length| length > 0) {}
+            while rustix::io::read(changes, &mut buffer).is_ok_and(|length| length > 0) {}
         }
         if told && monitor.answer(None)?.is_none() {
             return self.reconnect();
