@@ -16,13 +16,20 @@ use crate::world::{Project, World, eventually};
 /// the container may end.
 fn kill_often(project: &Project<'_>, times: u32, pause: Duration) {
     let mut random = Random::new(setting("KETCH_FAULT_SEED", 1));
+    let mut killed = Vec::new();
     for _ in 0..times {
         std::thread::sleep(random.within(pause));
         for pid in monitors(project.world) {
             kill(pid);
+            killed.push(pid);
         }
         project.ketch(&["ps"]).ok();
     }
+    // A dying one may still take a question; who asked it can't know what came of that.
+    eventually("the killed are gone", || {
+        let is_gone = |pid: &i32| !Path::new(&format!("/proc/{pid}")).exists();
+        killed.iter().all(is_gone)
+    });
     project.exec("one", "touch /end");
     eventually("it has ended", || project.ps()[0]["State"] == "exited");
     assert_eq!(project.ps()[0]["ExitCode"], 7);

@@ -28,7 +28,7 @@ fn down_replaces_a_monitor_that_does_not_answer_and_says_so() {
     let begun = Instant::now();
     let stopped = project.ketch(&["stop"]).ok();
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
     assert!(
         stopped
             .stderr

@@ -1,6 +1,7 @@
 //! A further process: the caller's streams travel to the monitor, which starts and reaps it.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use super::kill::not_running;
 use super::{ExecSpec, ExecStdio};
@@ -26,7 +27,7 @@ impl Engine {
     /// `CommandNotFound`, `NotExecutable`; `Conflict` when the container does not run.
     pub fn exec(&self, name: &str, spec: ExecSpec) -> Result<Exec> {
         let id = self.container_id(name)?;
-        let container = self.settled(&id)?;
+        let mut container = self.settled(&id)?;
         check(&container)?;
         let (streams, fds) = match spec.stdio {
             ExecStdio::Detached => (ExecStreams::Detached, Vec::new()),
@@ -48,8 +49,15 @@ impl Engine {
             stdio: streams,
         }));
         let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
-        let client = Client::ask(self.roots(), &id, ask, &borrowed)?
-            .ok_or_else(|| not_running(&container))?;
+        let client = loop {
+            if let Some(client) = Client::ask(self.roots(), &id, ask.clone(), &borrowed)? {
+                break client;
+            }
+            // Its monitor is just leaving, or was killed: the next look tells.
+            std::thread::sleep(Duration::from_micros(200));
+            container = self.settled(&id)?;
+            check(&container)?;
+        };
         match client.answer(None)? {
             Some((Reply::Started { .. }, mut fds)) => Ok(Exec {
                 client,

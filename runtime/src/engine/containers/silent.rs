@@ -3,6 +3,7 @@
 //! Nobody waits for it for ever. It is killed, which its container survives; the next look
 //! adopts that, with the log and the exit code, as after any other death of a monitor.
 
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,12 +16,12 @@ use crate::spec::signal;
 use crate::store::id::Id;
 use crate::store::lock::{self, Lock};
 use crate::sys;
-use std::os::fd::AsFd as _;
 
 /// A container may take its time to stop: after this one we ask whether the monitor listens.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
-/// The answer to that comes at once, unless the machine has no breath left.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The answer to that comes at once, unless the machine has no breath left, or a container holds
+/// up what enters it: for that the monitor itself waits ten seconds.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// How long a killed monitor may take to be gone.
 const LAST_WAIT: Timespec = Timespec {
     tv_sec: 5,
