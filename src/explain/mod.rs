@@ -1,10 +1,13 @@
-//! Pure: why a container is not running or not healthy, in words.
+//! Pure: why a container is not running or not healthy, and where a value comes from, in words.
 //!
 //! [`Evidence`] is what is known of one container; [`failure`] tells what its failed gate was
 //! about, as lines to stand below Compose's own; [`story`] is the screen of `ketch why`.
+//! [`origins`] lists the values of a project, [`env`] the variables of a service.
 
 mod cause;
+pub mod env;
 mod health;
+pub mod origins;
 mod story;
 
 use ketch_runtime::container::record::Record;

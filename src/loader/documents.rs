@@ -119,8 +119,10 @@ pub(super) fn merged(
             prepare(session, &mut root, place);
             for item in include::take(&mut root, &mut session.diagnostics) {
                 if let Some(included) = included(session, &item, &path, place, chain) {
+                    let before = session.origins.before(&included);
                     let told = &mut session.diagnostics;
                     root = include::merge_in(root, &document.tags, included, told);
+                    session.origins.merged(before.as_ref(), &root);
                 }
             }
             let mut root = extended(session, &path, root, &document.tags, place);
@@ -135,8 +137,11 @@ pub(super) fn merged(
                     root
                 }
                 Some(mut earlier) => {
+                    let before = session.origins.before(&earlier);
                     tags::apply(&document.tags, &mut earlier, &mut session.diagnostics);
-                    merge::merge(earlier, root, &mut session.diagnostics)
+                    let merged = merge::merge(earlier, root, &mut session.diagnostics);
+                    session.origins.merged(before.as_ref(), &merged);
+                    merged
                 }
             });
         }
@@ -317,6 +322,15 @@ impl extends::Bases for Bases<'_, '_> {
             documents: documents.collect(),
             prepared: false,
         }))
+    }
+
+    fn before(&self, base: &Node) -> Option<Node> {
+        self.session.origins.before(base)
+    }
+
+    fn extended(&mut self, name: &str, base: (&str, Option<&Node>), after: &Node) {
+        let (base, before) = base;
+        self.session.origins.extended(name, base, before, after);
     }
 
     fn is_sound(&self, name: &str) -> bool {

@@ -4,8 +4,9 @@
 use indexmap::IndexMap;
 
 use super::dotenv;
+use super::origins::Past;
 use super::session::{EnvFile, Session};
-use crate::diag::Span;
+use crate::diag::{Span, Spanned};
 use crate::model::{Project, Service};
 use crate::yaml::{Kind, Map, Node};
 
@@ -90,6 +91,8 @@ fn read_of_service(
         let Some((file, text)) = session.read_env_text(&wanted) else {
             continue;
         };
+        session.origins.read_by_service(file);
+        let earlier = session.options.origins.then(|| variables.clone());
         let name = env_file.path.display().to_string();
         let parse = if env_file.format.as_deref() == Some("raw") {
             dotenv::parse_raw
@@ -103,6 +106,20 @@ fn read_of_service(
             &mut variables,
             &mut session.diagnostics,
         );
+        for (name, before) in earlier.iter().flatten() {
+            if let Some(now) = variables.get(name).filter(|now| now.span != before.span) {
+                note_replaced(session, &service.name, name, now.span, before);
+            }
+        }
+    }
+    let own_map = service
+        .canonical
+        .as_map()
+        .and_then(|map| map.get("environment"));
+    for entry in own_map.and_then(Node::as_map).into_iter().flatten() {
+        if let Some(before) = variables.get(&entry.key) {
+            note_replaced(session, &service.name, &entry.key, entry.value.span, before);
+        }
     }
     let mut merged = IndexMap::new();
     let mut canonical = Map::new();
@@ -125,6 +142,20 @@ fn read_of_service(
         Node::map(canonical, service.span),
     );
     service.environment = merged;
+}
+
+fn note_replaced(
+    session: &mut Session<'_>,
+    service: &str,
+    name: &str,
+    by: Span,
+    before: &Spanned<String>,
+) {
+    let past = Past {
+        span: before.span,
+        value: before.value.clone(),
+    };
+    session.origins.variable_replaced(service, name, by, past);
 }
 
 /// Where the path of an env file was written.

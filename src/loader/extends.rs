@@ -30,6 +30,12 @@ pub trait Bases {
     /// `None` after telling why it can't be had.
     fn file(&mut self, path: &str, asking: &BaseFile, span: Span) -> Option<Rc<BaseFile>>;
 
+    /// A base as it is before a service is merged over it, if anyone wants to know.
+    fn before(&self, base: &Node) -> Option<Node>;
+
+    /// Takes note of what a service made of its base: the base's name, and how it was before.
+    fn extended(&mut self, name: &str, base: (&str, Option<&Node>), after: &Node);
+
     /// Whether a service of the document itself is without mistakes.
     fn is_sound(&self, name: &str) -> bool;
 
@@ -201,6 +207,7 @@ impl Resolver<'_> {
         let base = base?;
         let sound = sound && base.sound;
         let mut base = Rc::unwrap_or_clone(base.node);
+        let before = self.bases.before(&base);
         tags::apply_below(
             file.tags(),
             &["services", name],
@@ -212,6 +219,8 @@ impl Resolver<'_> {
         }
         let top = Path::ROOT.key("services");
         let node = merge::merge_at(top.key(name), base, local, self.diagnostics);
+        self.bases
+            .extended(name, (&target.service, before.as_ref()), &node);
         Some(Done {
             node: Rc::new(node),
             sound,
@@ -374,6 +383,12 @@ mod tests {
                 .push(format!("open {path}: no such file or directory"));
             None
         }
+
+        fn before(&self, _: &Node) -> Option<Node> {
+            None
+        }
+
+        fn extended(&mut self, _: &str, _: (&str, Option<&Node>), _: &Node) {}
 
         fn is_sound(&self, _: &str) -> bool {
             true

@@ -39,6 +39,7 @@ fn read_of_service(session: &mut Session<'_>, service: &mut Service) {
         };
         let shown = session.shown(&label_file.value);
         let file = session.sources.add(shown, text.clone());
+        session.origins.read_by_service(file);
         // Of variables, only those of the files themselves are known.
         let nothing = |_: &str| None;
         let place = (file, name.as_str());

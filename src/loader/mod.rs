@@ -23,6 +23,7 @@ mod label_files;
 pub mod merge;
 mod normalize;
 mod notes;
+pub mod origins;
 mod paths;
 mod profiles;
 mod schema;
@@ -41,6 +42,7 @@ use crate::diag::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::model::Project;
 use crate::yaml::Node;
 use files::Files;
+use origins::Origins;
 pub(crate) use paths::is_remote;
 use schema::Stage;
 use session::Session;
@@ -70,6 +72,8 @@ pub struct Options {
     pub no_dependencies: bool,
     /// Keep networks, volumes, secrets and configs that no enabled service uses.
     pub all_resources: bool,
+    /// Remember where values come from.
+    pub origins: bool,
     /// `config --no-interpolate`.
     pub no_interpolate: bool,
     /// `config --no-normalize`.
@@ -86,6 +90,8 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub project: Project,
+    /// Empty unless asked for.
+    pub origins: Origins,
     pub warnings: Diagnostics,
     pub sources: Sources,
 }
@@ -108,6 +114,7 @@ pub fn load(files: &dyn Files, options: &Options) -> Result<Loaded, Failed> {
     match project {
         Some(project) if !session.diagnostics.has_errors() => Ok(Loaded {
             project,
+            origins: session.origins,
             warnings: session.diagnostics,
             sources: session.sources,
         }),
@@ -192,6 +199,7 @@ fn tree(session: &mut Session<'_>) -> Option<Tree> {
         }
         return None;
     };
+    session.origins.spelled_out(&root);
     complete(session, &mut root, &found, &name);
     Some(Tree { found, name, root })
 }

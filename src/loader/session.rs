@@ -11,6 +11,7 @@ use super::dotenv;
 use super::extends::Extended;
 use super::files::{Files, Unreadable};
 use super::notes::{self, Asked};
+use super::origins::{Origins, Source};
 use super::secrets;
 use crate::diag::{Diagnostic, Diagnostics, FileId, Severity, Sources, Span, Spanned};
 
@@ -32,6 +33,8 @@ pub(super) struct Session<'a> {
     pub(super) changed: BTreeSet<Span>,
     /// What files of variables say, as they were read.
     pub(super) settings: Vec<Setting>,
+    /// Where values come from, when that was asked for.
+    pub(super) origins: Origins,
     /// Services that extend others.
     pub(super) extended: BTreeMap<String, Extended>,
     /// The services of the files before, and which file that is.
@@ -42,6 +45,15 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(files: &'a dyn Files, options: &'a Options) -> Self {
+        let mut origins = Origins::new(options.origins);
+        for (name, value) in &options.environment {
+            let shell = Source {
+                kind: "shell",
+                span: None,
+                value: value.clone(),
+            };
+            origins.variable(name, shell);
+        }
         Self {
             files,
             options,
@@ -53,6 +65,7 @@ impl<'a> Session<'a> {
             replaced: Vec::new(),
             changed: BTreeSet::new(),
             settings: Vec::new(),
+            origins,
             extended: BTreeMap::new(),
             defined: BTreeMap::new(),
             texts: BTreeMap::new(),
@@ -157,6 +170,7 @@ impl<'a> Session<'a> {
         environment: &mut IndexMap<String, String>,
     ) {
         let mut variables = dotenv::Variables::new();
+        let first = self.settings.len();
         for wanted in files {
             if wanted.path.as_os_str() == "/dev/null" {
                 continue;
@@ -171,13 +185,27 @@ impl<'a> Session<'a> {
                 &mut variables,
                 &mut self.diagnostics,
             );
-        }
-        for (name, value) in variables {
-            self.settings.push(Setting {
+            let own = variables
+                .iter()
+                .filter(|(_, value)| value.span.file == file);
+            let own = own.map(|(name, value)| Setting {
                 name: name.clone(),
                 value: value.value.clone(),
                 span: value.span,
+                kind: wanted.kind(),
             });
+            self.settings.extend(own);
+        }
+        // Of files that are read together the last counts first.
+        for setting in self.settings[first..].iter().rev() {
+            let source = Source {
+                kind: setting.kind,
+                span: Some(setting.span),
+                value: setting.value.clone(),
+            };
+            self.origins.variable(&setting.name, source);
+        }
+        for (name, value) in variables {
             environment.entry(name).or_insert(value.value);
         }
     }
@@ -189,6 +217,8 @@ pub(super) struct Setting {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) span: Span,
+    /// What the file is.
+    pub(super) kind: &'static str,
 }
 
 /// A file of variables that is asked for.
@@ -204,6 +234,16 @@ pub(super) struct EnvFile {
 }
 
 impl EnvFile {
+    /// What people call it.
+    fn kind(&self) -> &'static str {
+        match (self.asked_at, self.required) {
+            _ if self.of_service => "env_file",
+            (Some(_), _) => "include",
+            (None, true) => "--env-file",
+            (None, false) => ".env",
+        }
+    }
+
     /// One that the project is loaded against.
     pub(super) fn of_project(path: PathBuf, required: bool, asked_at: Option<Span>) -> Self {
         Self {

@@ -11,6 +11,7 @@ pub mod config;
 pub mod deadline;
 pub mod down;
 pub mod exec;
+pub mod explain;
 pub mod images;
 pub mod kill;
 pub mod logs;

@@ -49,6 +49,9 @@ pub(in crate::cli) struct Args {
     /// Don't resolve file paths
     #[arg(long)]
     no_path_resolution: bool,
+    /// Print every value with the place it came from, and what it replaced.
+    #[arg(long)]
+    origins: bool,
     /// Save to file (default to stdout)
     #[arg(short, long, value_name = "string")]
     output: Option<PathBuf>,
@@ -131,6 +134,7 @@ impl Args {
             "" if self.images => What::Images,
             "" if self.variables => What::Variables,
             "" if self.environment => What::Environment,
+            "" if self.origins => What::Origins,
             "" => What::Project(images),
             services => What::Hashes(services.to_owned()),
         }

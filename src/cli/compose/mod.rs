@@ -5,6 +5,7 @@ mod config;
 mod create;
 mod down;
 mod exec;
+mod explain;
 mod images;
 mod kill;
 mod logs;
@@ -37,6 +38,7 @@ pub(super) enum Verb {
     Create(create::Args),
     Down(down::Args),
     Exec(exec::Args),
+    Explain(explain::Args),
     Images(images::Args),
     Kill(kill::Args),
     Logs(logs::Args),
@@ -64,6 +66,7 @@ impl Verb {
         !matches!(
             self,
             Self::Config(_)
+                | Self::Explain(_)
                 | Self::Images(_)
                 | Self::Ls(_)
                 | Self::Port(_)
@@ -82,6 +85,7 @@ impl Verb {
             Self::Create(args) => args.run(context),
             Self::Down(args) => args.run(context),
             Self::Exec(args) => args.run(context),
+            Self::Explain(args) => args.run(context),
             Self::Images(args) => args.run(context),
             Self::Kill(args) => args.run(context),
             Self::Logs(args) => args.run(context),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::{Context, Error, Result};
 use crate::diag;
 use crate::executor::DiskFiles;
+use crate::explain::{self, origins::Listing};
 use crate::graph::ServiceGraph;
 use crate::loader::{self, Loaded};
 use crate::lowering;
@@ -39,6 +40,8 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     Project(Images),
+    /// Every value with the place it came from.
+    Origins,
     Services,
     Volumes,
     Networks,
@@ -82,11 +85,15 @@ impl Options {
             _ => self.services.clone(),
         };
         // A hash is the container's label, so it covers the variables that the container gets.
-        let complete = matches!(self.what, What::Project(_) | What::Hashes(_));
+        let complete = matches!(
+            self.what,
+            What::Project(_) | What::Origins | What::Hashes(_)
+        );
         loader::Options {
             services,
             no_consistency: self.no_consistency,
             no_env_resolution: self.no_env_resolution || !complete,
+            origins: self.what == What::Origins,
             no_interpolate: self.no_interpolate,
             no_normalize: self.no_normalize,
             no_path_resolution: self.no_path_resolution,
@@ -125,10 +132,19 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             }
             canonical(&loaded.project, *images, options)?
         }
+        What::Origins => {
+            let loaded = load(context, &loading)?;
+            let listing = Listing {
+                origins: &loaded.origins,
+                sources: &loaded.sources,
+                named: context.project.project_name.is_some(),
+            };
+            explain::origins::origins(&canon::project(&loaded.project), listing)
+        }
         What::Hashes(services) => lines(hashes(&load(context, &loading)?.project, services)?),
         what => lines(list(&load(context, &loading)?.project, what)),
     };
-    if !matches!(options.what, What::Project(_)) {
+    if !matches!(options.what, What::Project(_) | What::Origins) {
         return Ok(context.ui.data(text.as_bytes())?);
     }
     match &options.output {
@@ -214,7 +230,7 @@ fn list(project: &Project, what: &What) -> Vec<String> {
             lines.sort();
             lines
         }
-        What::Project(_) | What::Variables | What::Hashes(_) => Vec::new(),
+        What::Project(_) | What::Origins | What::Variables | What::Hashes(_) => Vec::new(),
     }
 }
 
