@@ -223,8 +223,10 @@ pub(crate) fn a_client_that_never_takes_its_answers_is_let_go() {
         inside(&web.netns, || {
             let mut stream = TcpStream::connect(RESOLVER).unwrap();
             rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096).unwrap();
+            // Once its window is shut, the kernel may probe it but every few seconds. Longer than an
+            // idle client is kept, in any case.
             stream
-                .set_write_timeout(Some(Duration::from_secs(10)))
+                .set_write_timeout(Some(Duration::from_secs(60)))
                 .unwrap();
             let mut sent = 0;
             let error = loop {
