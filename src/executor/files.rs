@@ -1,7 +1,7 @@
 //! Files on disk, with a memory of what was read.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,8 +36,24 @@ impl Files for DiskFiles {
     }
 }
 
+/// Larger files are refused while they are read: a device may have no end.
+const MOST_BYTES: u64 = 64 << 20;
+
+fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    match u64::try_from(bytes.len()) {
+        Ok(length) if length <= MOST_BYTES => Ok(bytes),
+        _ => {
+            let message = format!("the file is larger than {} MiB", MOST_BYTES >> 20);
+            Err(std::io::Error::other(message))
+        }
+    }
+}
+
 fn read_text(path: &Path) -> Result<Arc<str>, Unreadable> {
-    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+    let bytes = bounded(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Missing,
         ErrorKind::IsADirectory => Unreadable::Other("is a directory".into()),
         ErrorKind::PermissionDenied => Unreadable::Other("permission denied".into()),
@@ -72,5 +88,12 @@ mod tests {
         assert_eq!(missing, Err(Unreadable::Missing));
         let unreadable = files.read(directory.path());
         assert!(matches!(unreadable, Err(Unreadable::Other(_))));
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let reason = DiskFiles::default().read(Path::new("/dev/zero"));
+        let told = "the file is larger than 64 MiB".to_owned();
+        assert_eq!(reason, Err(Unreadable::Other(told)));
     }
 }

@@ -46,9 +46,7 @@ pub(super) fn read(session: &mut Session<'_>, files: &[PathBuf]) -> Vec<Text> {
 /// Reads a file that another may have asked for.
 fn read_one(session: &mut Session<'_>, path: &Path, asked: Option<Asked>) -> Option<Text> {
     let (file, text) = session.read(path, asked.map(|asked| asked.at))?;
-    if let Some(asked) = asked {
-        session.asked.entry(file).or_insert(asked);
-    }
+    session.asked.entry(file).or_insert(asked);
     let mut told = Diagnostics::default();
     let Parsed { documents, cut } = parse::parse_as_far_as_possible(&text, file, &mut told);
     session.cut |= cut;
@@ -189,6 +187,10 @@ fn drop_version(session: &mut Session<'_>, root: &mut Node) {
     }
 }
 
+/// Files that are included, in all and in each other: a file may include two that include two…
+const MOST_INCLUDES: usize = 1000;
+const MOST_DEEP: usize = 100;
+
 /// The model that an item of `include` asks for.
 fn included(
     session: &mut Session<'_>,
@@ -197,6 +199,16 @@ fn included(
     place: Place<'_>,
     chain: &mut Vec<(String, Span)>,
 ) -> Option<Node> {
+    session.includes += 1;
+    if session.includes > MOST_INCLUDES || chain.len() >= MOST_DEEP {
+        let message = format!(
+            "too many files are included: at most {MOST_INCLUDES}, {MOST_DEEP} in a row"
+        );
+        session
+            .diagnostics
+            .push(Diagnostic::error(item.span, message));
+        return None;
+    }
     let home = place.environment.get("HOME").map(String::as_str);
     let full = |path: &str| PathBuf::from(paths::absolute(place.directory, path, home));
     chain.push((session.shown(asking), item.span));
@@ -356,7 +368,7 @@ impl extends::Bases for Bases<'_, '_> {
         let session = &mut *self.session;
         // What is wrong here is the base's, and says nothing of a service of the same name.
         let before = std::mem::take(&mut session.diagnostics);
-        let broken = session.broken.clone();
+        let broken = std::mem::take(&mut session.broken);
         prepare(session, &mut root, place);
         session.broken = broken;
         let told = std::mem::replace(&mut session.diagnostics, before);

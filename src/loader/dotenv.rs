@@ -3,7 +3,7 @@
 
 use indexmap::IndexMap;
 
-use super::interpolate::{self, Lookup, Reason};
+use super::interpolate::{self, Lookup, MOST_TEXT, Reason};
 use crate::diag::{Diagnostic, Diagnostics, FileId, Span, Spanned};
 
 /// Variables with the places of their values. Later ones win.
@@ -23,6 +23,7 @@ pub fn parse(
         text,
         file,
         at: start(text),
+        made: 0,
     };
     for _ in 0..MOST_ERRORS {
         match parser.assignments(environment, variables, diagnostics) {
@@ -124,6 +125,8 @@ struct Parser<'a> {
     text: &'a str,
     file: FileId,
     at: usize,
+    /// Bytes of the values so far.
+    made: usize,
 }
 
 impl Parser<'_> {
@@ -293,8 +296,19 @@ impl Parser<'_> {
         })
     }
 
+    /// What variables may make has an end, and the reading with it.
+    fn too_long(&mut self, at: usize, length: usize) -> Problem {
+        self.at = self.text.len();
+        let most = MOST_TEXT >> 20;
+        Problem::new(
+            format!("variables make the values larger than {most} MiB"),
+            at,
+            length,
+        )
+    }
+
     fn expand(
-        &self,
+        &mut self,
         raw: &Raw,
         lookup: &Lookup<'_>,
         diagnostics: &mut Diagnostics,
@@ -310,6 +324,10 @@ impl Parser<'_> {
         };
         match interpolate::substitute(&raw.text, lookup) {
             Ok(replaced) => {
+                self.made += replaced.text.len();
+                if self.made > MOST_TEXT {
+                    return Err(self.too_long(raw.at, raw.length));
+                }
                 for unset in replaced.unset {
                     let (at, length) = place(unset.at, unset.length);
                     interpolate::warn_unset(&unset.name, span(self.file, at, length), diagnostics);
@@ -324,6 +342,7 @@ impl Parser<'_> {
                             .to_owned()
                     }
                     Reason::Required(message) => message,
+                    Reason::TooLong => return Err(self.too_long(at, length)),
                 };
                 Err(Problem::new(message, at, length))
             }
@@ -537,5 +556,24 @@ mod tests {
             .map(|value| &text[value.span.start as usize..value.span.end as usize])
             .collect();
         assert_eq!(parts, ["1", "\"x ${A}\"", ""]);
+    }
+
+    #[test]
+    fn values_that_double_have_an_end() {
+        let mut text = "A0=0123456789\n".to_owned();
+        for number in 1..100 {
+            let before = number - 1;
+            text.push_str(&format!("A{number}=$A{before}$A{before}\n"));
+        }
+        let mut diagnostics = Diagnostics::default();
+        let mut variables = Variables::new();
+        let name = (FileId(0), "f");
+        parse(&text, name, &|_| None, &mut variables, &mut diagnostics);
+        assert!(variables.len() > 20 && variables.len() < 25);
+        let told: Vec<&str> = diagnostics.iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(
+            told,
+            ["failed to read f: line 23: variables make the values larger than 64 MiB"]
+        );
     }
 }

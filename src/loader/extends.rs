@@ -79,6 +79,7 @@ pub fn resolve(
         diagnostics,
         done: BTreeMap::new(),
         files: BTreeMap::new(),
+        copied: 0,
     };
     let mut broken = Vec::new();
     let mut extended = Vec::new();
@@ -159,7 +160,14 @@ struct Resolver<'a> {
     done: BTreeMap<(String, String), Option<Done>>,
     /// By the name that was asked for and the file that asked.
     files: BTreeMap<(String, String), Option<Rc<BaseFile>>>,
+    /// Values of bases so far.
+    copied: usize,
 }
+
+/// Services in a row, each the base of the next.
+const MOST_LINKS: usize = 100;
+/// Values that services inherit, all together.
+const MOST_COPIED: usize = 4_000_000;
 
 impl Resolver<'_> {
     fn service(&mut self, file: &Rc<BaseFile>, name: &str, chain: &mut Vec<Link>) -> Option<Done> {
@@ -197,6 +205,11 @@ impl Resolver<'_> {
             self.missing(name, file, &base_file, &target);
             return None;
         }
+        if chain.len() >= MOST_LINKS {
+            let message = format!("more than {MOST_LINKS} services extend each other in a row");
+            self.diagnostics.push(Diagnostic::error(span, message));
+            return None;
+        }
         chain.push(Link {
             file: file.name.clone(),
             service: name.to_owned(),
@@ -206,6 +219,12 @@ impl Resolver<'_> {
         chain.pop();
         let base = base?;
         let sound = sound && base.sound;
+        self.copied += base.node.size();
+        if self.copied > MOST_COPIED {
+            let message = format!("services inherit more than {MOST_COPIED} values in all");
+            self.diagnostics.push(Diagnostic::error(span, message));
+            return None;
+        }
         let mut base = Rc::unwrap_or_clone(base.node);
         let before = self.bases.before(&base);
         tags::apply_below(
@@ -492,5 +511,22 @@ mod tests {
         for (main, expected) in rows {
             assert_eq!(resolved(main, other), expected, "{main}");
         }
+    }
+
+    #[test]
+    fn inheriting_has_an_end() {
+        let mut text = "services: {a: {extends: s150}, s0: {image: x}".to_owned();
+        for number in 1..=150 {
+            text.push_str(&format!(", s{number}: {{extends: s{}}}", number - 1));
+        }
+        let told = resolved(&(text + "}"), "");
+        assert_eq!(told, "more than 100 services extend each other in a row");
+        let items = "x, ".repeat(20_000);
+        let mut text = format!("services: {{s0: {{x-a: [{items}]}}");
+        for number in 1..=250 {
+            text.push_str(&format!(", s{number}: {{extends: s0}}"));
+        }
+        let told = resolved(&(text + ", a: {extends: s0}}"), "");
+        assert_eq!(told, "services inherit more than 4000000 values in all");
     }
 }

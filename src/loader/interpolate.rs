@@ -16,16 +16,26 @@ pub fn interpolate(
     lookup: &Lookup<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Spanned<String>> {
-    let mut replaced = Vec::new();
+    let mut replaced = Values::default();
     interpolate_at(node, Path::ROOT, lookup, &mut replaced, diagnostics);
-    replaced
+    replaced.values
+}
+
+/// Bytes that variables may make of one text, and of all the values of a document together.
+pub const MOST_TEXT: usize = 64 << 20;
+
+/// What came out.
+#[derive(Default)]
+struct Values {
+    values: Vec<Spanned<String>>,
+    bytes: usize,
 }
 
 fn interpolate_at(
     node: &mut Node,
     path: Path<'_>,
     lookup: &Lookup<'_>,
-    values: &mut Vec<Spanned<String>>,
+    values: &mut Values,
     diagnostics: &mut Diagnostics,
 ) {
     let span = node.span;
@@ -43,7 +53,9 @@ fn interpolate_at(
             }
         }
         Kind::Scalar(scalar)
-            if scalar.resolved == Resolved::String && scalar.text.contains('$') =>
+            if scalar.resolved == Resolved::String
+                && values.bytes <= MOST_TEXT
+                && scalar.text.contains('$') =>
         {
             let inside = Inside::scalar(span, &scalar.text);
             match substitute(&scalar.text, lookup) {
@@ -55,8 +67,12 @@ fn interpolate_at(
                             diagnostics,
                         );
                     }
-                    if scalar.text != replaced.text {
-                        values.push(Spanned::new(replaced.text.clone(), span));
+                    values.bytes += replaced.text.len();
+                    if values.bytes > MOST_TEXT {
+                        diagnostics.push(too_long(span, path));
+                    } else if scalar.text != replaced.text {
+                        let value = Spanned::new(replaced.text.clone(), span);
+                        values.values.push(value);
                         scalar.text = replaced.text;
                     }
                 }
@@ -73,6 +89,7 @@ fn interpolate_at(
                             format!("error while interpolating {path}: {message}"),
                         )
                         .hint("set the variable in the environment or in the .env file"),
+                        Reason::TooLong => too_long(at, path),
                     };
                     diagnostics.push(diagnostic);
                 }
@@ -80,6 +97,12 @@ fn interpolate_at(
         }
         Kind::Scalar(_) => {}
     }
+}
+
+fn too_long(span: Span, path: Path<'_>) -> Diagnostic {
+    let most = MOST_TEXT >> 20;
+    let message = format!("{path}: variables make the file larger than {most} MiB");
+    Diagnostic::error(span, message)
 }
 
 /// Doubles every `$` in the values of a tree, so that it can be read again.
@@ -160,6 +183,8 @@ pub enum Reason {
     Format,
     /// `:?` or `?` of a variable that has no value, in Docker's words.
     Required(String),
+    /// More than [`MOST_TEXT`] came out.
+    TooLong,
 }
 
 /// Replaces the variables of one text.
@@ -185,6 +210,13 @@ fn substitute_into(
 ) -> Result<(), Problem> {
     let mut at = 0;
     while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
+        if replaced.text.len() > MOST_TEXT {
+            return Err(Problem {
+                reason: Reason::TooLong,
+                at: base + dollar,
+                length: 1,
+            });
+        }
         replaced.text.push_str(&text[at..dollar]);
         let rest = &text[dollar + 1..];
         let name = name_length(rest);
@@ -509,5 +541,17 @@ mod tests {
         let mut node = Node::string("a$b$$", Span::new(FileId(0), 0, 0));
         escape(&mut node);
         assert_eq!(node.as_str(), Some("a$$b$$$$"));
+    }
+
+    #[test]
+    fn what_variables_make_has_an_end() {
+        let long = |_: &str| Some("x".repeat(1 << 20));
+        let one = substitute(&"$A".repeat(1000), &long);
+        assert_eq!(one.map_err(|problem| problem.reason), Err(Reason::TooLong));
+        let mut diagnostics = Diagnostics::default();
+        let text = "a: [".to_owned() + &"$A, ".repeat(1000) + "]";
+        let mut root = parse(&text, FileId(0), &mut diagnostics).remove(0).root;
+        let values = interpolate(&mut root, &long, &mut diagnostics);
+        assert_eq!((values.len(), diagnostics.len()), (64, 1));
     }
 }

@@ -316,9 +316,12 @@ fn matched(
             return general(path, left, right, diagnostics);
         }
     };
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (place, item) in items.iter().enumerate() {
+        places.entry(key(item)).or_insert(place);
+    }
     for item in later {
-        let same = items.iter().position(|earlier| key(earlier) == key(&item));
-        match same {
+        match places.get(&key(&item)).copied() {
             Some(same) => {
                 let earlier = std::mem::replace(&mut items[same], Node::null(item.span));
                 items[same] = merge_at(path.index(same), earlier, item, diagnostics);

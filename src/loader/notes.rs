@@ -35,7 +35,7 @@ impl How {
 /// Adds the notes.
 pub(super) fn add(
     diagnostics: &mut Diagnostics,
-    asked: &BTreeMap<FileId, Asked>,
+    asked: &BTreeMap<FileId, Option<Asked>>,
     replaced: &mut [Spanned<String>],
 ) {
     replaced.sort_by_key(|value| value.span);
@@ -61,12 +61,12 @@ pub(super) fn add_extending(told: &mut [Diagnostic], extended: &Extended) {
 }
 
 /// Up the chain of files; a step that is shown already is not shown again.
-fn add_askers(diagnostic: &mut Diagnostic, asked: &BTreeMap<FileId, Asked>) {
+fn add_askers(diagnostic: &mut Diagnostic, asked: &BTreeMap<FileId, Option<Asked>>) {
     let Some(mut file) = diagnostic.labels.first().map(|label| label.span.file) else {
         return;
     };
     for _ in 0..MOST_STEPS {
-        let Some(asker) = asked.get(&file) else {
+        let Some(Some(asker)) = asked.get(&file) else {
             return;
         };
         let words = asker.how.words();

@@ -230,8 +230,10 @@ impl Checker<'_> {
             match keys.iter().find(|key| key.name == entry.key) {
                 Some(key) => self.value(&mut entry.value, &key.shape, below),
                 None => {
-                    let diagnostic = unknown(&entry.key, keys, path);
-                    self.diagnostics.push(diagnostic.label(entry.key_span, ""));
+                    if !self.diagnostics.is_full() {
+                        let diagnostic = unknown(&entry.key, keys, path);
+                        self.diagnostics.push(diagnostic.label(entry.key_span, ""));
+                    }
                     false
                 }
             }

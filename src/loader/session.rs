@@ -25,8 +25,8 @@ pub(super) struct Session<'a> {
     pub(super) broken: BTreeSet<String>,
     /// A file has more to it than could be read: nothing is told to be missing anywhere.
     pub(super) cut: bool,
-    /// Who asked for a file, by the file.
-    pub(super) asked: BTreeMap<FileId, Asked>,
+    /// Who asked for a file first, by the file; nobody did for the project's own.
+    pub(super) asked: BTreeMap<FileId, Option<Asked>>,
     /// What variables made of a value, by its place.
     pub(super) replaced: Vec<Spanned<String>>,
     /// Values that YAML changed and that were warned about.
@@ -35,6 +35,8 @@ pub(super) struct Session<'a> {
     pub(super) settings: Vec<Setting>,
     /// Where values come from, when that was asked for.
     pub(super) origins: Origins,
+    /// How many files were included.
+    pub(super) includes: usize,
     /// Services that extend others.
     pub(super) extended: BTreeMap<String, Extended>,
     /// The services of the files before, and which file that is.
@@ -66,6 +68,7 @@ impl<'a> Session<'a> {
             changed: BTreeSet::new(),
             settings: Vec::new(),
             origins,
+            includes: 0,
             extended: BTreeMap::new(),
             defined: BTreeMap::new(),
             texts: BTreeMap::new(),

@@ -20,6 +20,8 @@ pub use parse::{Document, Tag, Tagged, parse};
 pub use path::Path;
 pub use reader::Reader;
 
+/// Bytes of a text that count like another value.
+const BYTES_OF_ONE: usize = 64;
 /// Maps longer than this keep an index beside their entries.
 const INDEXED_FROM: usize = 32;
 
@@ -183,6 +185,16 @@ impl Node {
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         self.kind == Kind::Null
+    }
+
+    /// How many values it is of, itself included; long texts count as several.
+    pub fn size(&self) -> usize {
+        1 + match &self.kind {
+            Kind::Null => 0,
+            Kind::Scalar(scalar) => scalar.text.len() / BYTES_OF_ONE,
+            Kind::List(items) => items.iter().map(Self::size).sum(),
+            Kind::Map(map) => map.iter().map(|entry| entry.value.size()).sum(),
+        }
     }
 
     /// Whether both say the same, wherever they were written.

@@ -11,15 +11,13 @@ use libyaml_safer::{Encoding, Error, Event, EventData, Mark, Parser, ScalarStyle
 
 use super::input::{self, Input};
 use super::scalar::{self, Plain};
-use super::{Kind, Map, Node, Resolved, Scalar};
+use super::{BYTES_OF_ONE, Kind, Map, Node, Resolved, Scalar};
 use crate::diag::{Diagnostic, Diagnostics, FileId, Lines, Span};
 
 /// Collections open at once. Real files stay under 20; at 5,000 the scanner needs seconds.
 const MOST_DEPTH: usize = 200;
 /// Values copied for anchors and aliases; in larger documents, twice what they have themselves.
 const MOST_ALIASED: usize = 1_000_000;
-/// Bytes of a scalar that count like another value.
-const BYTES_OF_ONE: usize = 64;
 /// Bytes of one file.
 const MOST_BYTES: usize = 64 << 20;
 /// Errors told of one file; the rest would be noise.

@@ -84,6 +84,7 @@ const TRANSFORMS: &[(&str, Transform)] = &[
 
 /// Transforms a document.
 pub(super) fn canonical(root: &mut Node, diagnostics: &mut Diagnostics) {
+    ports::bound(root, diagnostics);
     for (pattern, transform) in TRANSFORMS {
         let steps: Vec<&str> = pattern.split('.').collect();
         at(root, &steps, Path::ROOT, transform, diagnostics);
@@ -288,6 +289,13 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn ranges_of_ports_have_an_end() {
+        let ranges = "'1-65535', '1-65535/udp', '1-65535/sctp', ".repeat(1000);
+        let told = service(&format!("ports: [{ranges}]"));
+        assert!(told.starts_with("the ranges of ports have more than 200000 ports in all\n"));
     }
 
     #[test]

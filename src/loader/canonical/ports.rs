@@ -7,6 +7,36 @@ use crate::diag::{Diagnostic, Diagnostics, Span};
 use crate::units::ranges;
 use crate::yaml::{Kind, Map, Node, Path};
 
+/// Ports of a document's ranges; every one there is, as TCP and as UDP, are 131072.
+const MOST: usize = 200_000;
+
+/// Takes out the ranges with which a document has more ports than that.
+pub(super) fn bound(root: &mut Node, diagnostics: &mut Diagnostics) {
+    let mut count = 0;
+    let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
+    let services = services.and_then(Node::as_map_mut).into_iter();
+    for service in services.flat_map(Map::iter_mut) {
+        let ports = service.value.as_map_mut().and_then(|map| map.get_mut("ports"));
+        let Some(Kind::List(items)) = ports.map(|ports| &mut ports.kind) else {
+            continue;
+        };
+        items.retain(|item| {
+            let range = item.as_str().filter(|text| text.contains('-'));
+            let Some(Ok(short)) = range.map(parse) else {
+                return true;
+            };
+            let fits = count + short.target.len() <= MOST;
+            if fits {
+                count += short.target.len();
+            } else {
+                let message = format!("the ranges of ports have more than {MOST} ports in all");
+                diagnostics.push(Diagnostic::error(item.span, message));
+            }
+            fits
+        });
+    }
+}
+
 /// Every entry in its long form; a range is as many entries.
 pub(super) fn list(node: Node, path: Path<'_>, diagnostics: &mut Diagnostics) -> Node {
     let span = node.span;

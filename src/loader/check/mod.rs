@@ -5,11 +5,13 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
+
 use super::extends::Extended;
 use super::notes;
 use crate::diag::{Diagnostic, Diagnostics, Span, did_you_mean};
 use crate::model::{
-    FileReference, MountType, NetworkMode, Project, Resource, Service, ServiceNetwork,
+    FileReference, MountType, NetworkMode, Project, Resource, Service, ServiceNetwork, SharedFile,
 };
 use crate::yaml::{Map, Node};
 
@@ -34,6 +36,9 @@ pub(super) fn consistency(
     check_names("secrets", secrets.map(key), diagnostics);
     check_names("configs", configs.map(key), diagnostics);
     for service in project.services.values() {
+        if diagnostics.is_full() {
+            break;
+        }
         let told = diagnostics.len();
         check_image(service, broken, diagnostics);
         check_dependencies(project, service, diagnostics);
@@ -267,21 +272,21 @@ fn check_volumes(project: &Project, service: &Service, diagnostics: &mut Diagnos
 }
 
 fn check_grants(project: &Project, service: &Service, diagnostics: &mut Diagnostics) {
-    let mut check = |kind: &str, grants: &[FileReference], names: Vec<&String>| {
+    let mut check = |kind: &str, grants: &[FileReference], files: &IndexMap<String, SharedFile>| {
         for grant in grants {
-            if !names.contains(&&grant.source) {
+            if !files.contains_key(&grant.source) {
                 let message = format!(
                     "service {:?} refers to undefined {kind} {}: invalid compose project",
                     service.name, grant.source
                 );
                 let diagnostic = Diagnostic::error(grant.span, message);
-                let diagnostic = meant(diagnostic, &grant.source, names.iter().copied());
+                let diagnostic = meant(diagnostic, &grant.source, files.keys());
                 diagnostics.push(or_define(diagnostic, &format!("{kind}s"), &grant.source));
             }
         }
     };
-    check("secret", &service.secrets, project.secrets.keys().collect());
-    check("config", &service.configs, project.configs.keys().collect());
+    check("secret", &service.secrets, &project.secrets);
+    check("config", &service.configs, &project.configs);
 }
 
 fn check_models(project: &Project, service: &Service, diagnostics: &mut Diagnostics) {
