@@ -201,9 +201,8 @@ fn included(
 ) -> Option<Node> {
     session.includes += 1;
     if session.includes > MOST_INCLUDES || chain.len() >= MOST_DEEP {
-        let message = format!(
-            "too many files are included: at most {MOST_INCLUDES}, {MOST_DEEP} in a row"
-        );
+        let message =
+            format!("too many files are included: at most {MOST_INCLUDES}, {MOST_DEEP} in a row");
         session
             .diagnostics
             .push(Diagnostic::error(item.span, message));

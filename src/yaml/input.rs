@@ -46,7 +46,8 @@ impl<'a> Input<'a> {
     }
 
     fn add_blanks(&mut self, body: &str, commas: &[usize]) {
-        self.blank.push('\t');
+        // Nobody writes eight tabs, be it by escapes, before a comma.
+        self.blank = "\t".repeat(8);
         while body.contains(&format!("{},", self.blank)) {
             self.blank.push('\t');
         }
@@ -122,10 +123,12 @@ mod tests {
     #[test]
     fn blanks_are_added_behind_tags_and_taken_out_of_values() {
         let input = Input::new("\u{feff}[!a, 'b !c,d', \t,]");
-        assert_eq!(input.body, "[!a\t\t, 'b !c\t\t,d', \t,]");
-        assert_eq!(input.value("b !c\t\t,d".into(), false, 0), "b !c,d");
+        let blank = "\t".repeat(8);
+        assert_eq!(input.body, format!("[!a{blank}, 'b !c{blank},d', \t,]"));
+        let value = input.value(format!("\t, !c{blank},d"), false, 0);
+        assert_eq!(value, "\t, !c,d");
         // The places of `!`, of the first comma and of the `d`.
-        assert_eq!([1, 5, 15].map(|index| input.offset(index)), [4, 6, 14]);
+        assert_eq!([1, 11, 27].map(|index| input.offset(index)), [4, 6, 14]);
         assert!(input.is_parted_comma(6) && !input.is_parted_comma(7));
         assert_eq!(Input::new("a: !b c, d").body, "a: !b c, d");
     }

@@ -16,7 +16,10 @@ pub(super) fn bound(root: &mut Node, diagnostics: &mut Diagnostics) {
     let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
     let services = services.and_then(Node::as_map_mut).into_iter();
     for service in services.flat_map(Map::iter_mut) {
-        let ports = service.value.as_map_mut().and_then(|map| map.get_mut("ports"));
+        let ports = service
+            .value
+            .as_map_mut()
+            .and_then(|map| map.get_mut("ports"));
         let Some(Kind::List(items)) = ports.map(|ports| &mut ports.kind) else {
             continue;
         };
