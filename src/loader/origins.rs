@@ -138,7 +138,7 @@ impl Origins {
                 }
             }
             (Kind::List(left), Kind::List(right)) => {
-                self.compare_lists(path, left, right, before, after)
+                self.compare_lists(path, left, right, before, after);
             }
             (Kind::Null, _) => {}
             _ if before.span != after.span => self.replace(path, before, after.span),

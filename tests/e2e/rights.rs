@@ -40,8 +40,7 @@ fn another_user_is_told_to_be_root() {
     for args in [&["ps"][..], &["up", "-d"], &["down"], &["image", "ls"]] {
         let ran = as_nobody(&world, directory, None, args).failed(1);
         assert!(
-            ran.stderr
-                .contains("ketch needs root (run it with sudo): read "),
+            ran.stderr.contains("ketch needs root (run it with sudo): "),
             "{args:?}: {}",
             ran.stderr
         );
