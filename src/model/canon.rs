@@ -42,7 +42,7 @@ pub fn project(project: &Project) -> Node {
         }
     }
     tidy::tidy(&mut root, Path::ROOT);
-    order::in_canonical_order(&root)
+    order::in_canonical_order(root)
 }
 
 /// The same for JSON, where Compose prints some things that are not set, and no models.
@@ -62,7 +62,7 @@ pub fn project_for_json(project: &Project) -> Node {
     if let Some(root) = root.as_map_mut() {
         root.remove("models");
     }
-    order::in_json_order(&root)
+    order::in_json_order(root)
 }
 
 /// A place for what no file spells out.

@@ -5,54 +5,65 @@ use std::cmp::Ordering;
 
 use super::{Kind, Node, Path};
 
-/// A copy of a canonical project in the order of Compose's YAML.
-pub fn in_canonical_order(node: &Node) -> Node {
-    let mut node = node.clone();
-    sort(&mut node, Path::ROOT, &|path, key| {
-        (place(path, key), Natural(key.to_owned()))
+/// A canonical project in the order of Compose's YAML.
+pub fn in_canonical_order(mut node: Node) -> Node {
+    sort(&mut node, Path::ROOT, declared, |order, key| {
+        (place(order, key), Natural(key.to_owned()))
     });
     node
 }
 
 /// The same in the order of Compose's JSON, where names stand byte by byte.
-pub fn in_json_order(node: &Node) -> Node {
-    let mut node = node.clone();
-    sort(&mut node, Path::ROOT, &|path, key| {
-        (place(path, key), key.to_owned())
+pub fn in_json_order(mut node: Node) -> Node {
+    sort(&mut node, Path::ROOT, declared, |order, key| {
+        (place(order, key), key.to_owned())
     });
     node
 }
 
-/// A copy with the keys of every mapping in alphabetical order, as a plain map is printed.
-pub fn alphabetical(node: &Node) -> Node {
-    let mut node = node.clone();
-    sort(&mut node, Path::ROOT, &|_, key| Natural(key.to_owned()));
+/// The keys of every mapping in alphabetical order, as a plain map is printed.
+pub fn alphabetical(mut node: Node) -> Node {
+    sort(
+        &mut node,
+        Path::ROOT,
+        |_| "",
+        |_, key| Natural(key.to_owned()),
+    );
     node
 }
 
-fn sort<K: Ord>(node: &mut Node, path: Path<'_>, rank: &dyn Fn(Path<'_>, &str) -> K) {
+/// Sorts every mapping by what `rank` makes of a key and of the order that is declared there.
+fn sort<K: Ord>(
+    node: &mut Node,
+    path: Path<'_>,
+    declared: fn(Path<'_>) -> &'static str,
+    rank: fn(&str, &str) -> K,
+) {
     match &mut node.kind {
         Kind::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                sort(item, path.index(index), rank);
+                sort(item, path.index(index), declared, rank);
             }
         }
         Kind::Map(map) => {
             for entry in map.iter_mut() {
-                sort(&mut entry.value, path.key(&entry.key), rank);
+                sort(&mut entry.value, path.key(&entry.key), declared, rank);
             }
-            map.sort_by_key(|entry| rank(path, &entry.key));
+            let order = declared(path);
+            map.sort_by_key(|entry| rank(order, &entry.key));
         }
         Kind::Null | Kind::Scalar(_) => {}
     }
 }
 
-/// Where a key stands in the declaration of its mapping; behind all of them when nowhere.
-fn place(path: Path<'_>, key: &str) -> usize {
-    let order = ORDERS
-        .iter()
-        .find(|(pattern, _)| path.matches(pattern))
-        .map_or("", |(_, order)| order);
+/// The order of declaration of a mapping; empty where there is none.
+fn declared(path: Path<'_>) -> &'static str {
+    let row = ORDERS.iter().find(|(pattern, _)| path.matches(pattern));
+    row.map_or("", |(_, order)| order)
+}
+
+/// Where a key stands in that order; behind all of them when nowhere.
+fn place(order: &str, key: &str) -> usize {
     let position = order.split_whitespace().position(|known| known == key);
     position.unwrap_or(usize::MAX)
 }
@@ -241,7 +252,7 @@ mod tests {
             .root;
         let expected = r#"{"name":"p","services":{"db":{"ports":[{"mode":"host","target":1}]},"web":{"command":["x"],"image":"b","x-a":1}}}"#;
         assert_eq!(
-            write::to_json(&in_canonical_order(&root)).to_string(),
+            write::to_json(&in_canonical_order(root)).to_string(),
             expected
         );
     }
@@ -253,7 +264,7 @@ mod tests {
             .remove(0)
             .root;
         assert_eq!(
-            write::to_json(&alphabetical(&root)).to_string(),
+            write::to_json(&alphabetical(root)).to_string(),
             r#"{"name":"p","services":{"web2":null,"web10":{"image":"x","ports":[{"a":2,"b":1}]}}}"#
         );
     }

@@ -53,7 +53,9 @@ impl<'a> Path<'a> {
     /// Whether it fits a pattern such as `services.*.ports`: `*` is any one key, `[]` any item,
     /// `**` at the end is anything below.
     pub fn matches(&self, pattern: &str) -> bool {
-        let steps = self.steps();
+        // Patterns are short, and what is deeper fits only those with `**`: no need to allocate.
+        let mut room = [Step::Root; 12];
+        let steps = self.steps_in(&mut room);
         let mut at = 0;
         for word in pattern.split('.').filter(|word| !word.is_empty()) {
             if word == "**" {
@@ -76,7 +78,7 @@ impl<'a> Path<'a> {
                 }
             }
         }
-        at == steps.len()
+        at == self.depth
     }
 
     /// The key of the last step, when it is one.
@@ -108,6 +110,20 @@ impl<'a> Path<'a> {
     /// How many steps below the top.
     pub fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// The steps from the top, as many as there is room for.
+    fn steps_in<'r>(&self, room: &'r mut [Step<'a>]) -> &'r [Step<'a>] {
+        let mut here = Some(self);
+        while let Some(path) = here {
+            if path.depth > 0
+                && let Some(place) = room.get_mut(path.depth - 1)
+            {
+                *place = path.step;
+            }
+            here = path.parent;
+        }
+        &room[..self.depth.min(room.len())]
     }
 
     fn steps(&self) -> Vec<Step<'_>> {

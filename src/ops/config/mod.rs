@@ -123,14 +123,21 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             if *images != Images::AsWritten {
                 digests::pin_model(&mut model, *images)?;
             }
-            plain(&model.root, options.format)?
+            plain(model.root, options.format)?
         }
         What::Project(images) => {
             let loaded = load(context, &loading)?;
             if *images != Images::AsWritten {
                 digests::pin(&loaded)?;
             }
-            canonical(&loaded.project, *images, options)?
+            let text = match options.quiet {
+                // To print thousands of services costs as much as to load them.
+                true => String::new(),
+                false => canonical(&loaded.project, *images, options)?,
+            };
+            // The process ends here, and to free every value of them takes as long as to read them.
+            std::mem::forget(loaded);
+            text
         }
         What::Origins => {
             let loaded = load(context, &loading)?;
@@ -277,7 +284,7 @@ fn canonical(project: &Project, images: Images, options: &Options) -> Result<Str
 }
 
 /// A tree as it stands, its keys sorted.
-fn plain(root: &Node, format: Format) -> Result<String> {
+fn plain(root: Node, format: Format) -> Result<String> {
     match format {
         Format::Json => json(&order::in_json_order(root)),
         Format::Unsaid | Format::Yaml => Ok(write::to_yaml(&order::alphabetical(root))),
