@@ -15,6 +15,7 @@ mod depends_on;
 mod errors;
 mod examples;
 mod explain;
+mod harm;
 mod isolation;
 mod keys;
 mod logs;

@@ -59,3 +59,41 @@ fn another_user_is_told_to_be_root() {
         own.stderr
     );
 }
+
+/// Even where the modes of all our files have been opened to everybody.
+#[test]
+fn a_monitor_obeys_nobody_but_its_owner() {
+    let world = World::new();
+    let project = world.project(
+        "app",
+        "services: {one: {image: busybox, command: sleep 1d}}",
+    );
+    project.ketch(&["up", "-d"]).ok();
+    let public = tempfile::tempdir().unwrap();
+    let directory = public.path();
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_ketch"), directory.join("ketch")).unwrap();
+    std::fs::copy(
+        project.directory.join("compose.yaml"),
+        directory.join("compose.yaml"),
+    )
+    .unwrap();
+    let roots = world.root("");
+    world
+        .run("chmod", &["-R", "a+rwX", roots.to_str().unwrap()])
+        .ok();
+    let listed = as_nobody(&world, directory, Some(&roots), &["-p", "app", "ps", "-q"]).ok();
+    assert_eq!(
+        listed.stdout.trim(),
+        project.id("one"),
+        "the files are open"
+    );
+    for verb in [&["kill"][..], &["stop", "-t", "0"]] {
+        let args = [&["-p", "app"], verb].concat();
+        let ran = as_nobody(&world, directory, Some(&roots), &args);
+        assert_ne!(ran.code, 0, "{verb:?}: {ran:?}");
+        let told = "the container belongs to another user";
+        assert!(ran.stderr.contains(told), "{verb:?}: {ran:?}");
+        assert_eq!(project.ps()[0]["State"], "running", "{verb:?}");
+    }
+}

@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::Uid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -179,9 +180,17 @@ pub fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
         Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     };
-    let peer = rustix::net::sockopt::socket_peercred(&connection)?;
-    let trusted = peer.uid.is_root() || peer.uid == rustix::process::geteuid();
+    let trusted = trusts(peer(&connection)?, rustix::process::geteuid());
     Ok(trusted.then_some(connection))
+}
+
+/// Whether a monitor of this owner listens to that caller.
+fn trusts(caller: Uid, owner: Uid) -> bool {
+    caller.is_root() || caller == owner
+}
+
+fn peer(socket: &OwnedFd) -> Result<Uid> {
+    Ok(rustix::net::sockopt::socket_peercred(socket)?.uid)
 }
 
 /// Sends one message.
@@ -259,6 +268,11 @@ impl Client {
                 return Err(Error::new(ErrorKind::TimedOut, what));
             }
             Err(errno) => return Err(Error::from(errno).context("connect to the monitor")),
+        }
+        // It would close the connection without a word, as one does that comes to its end.
+        if !trusts(rustix::process::geteuid(), peer(&socket)?) {
+            let what = "the container belongs to another user";
+            return Err(Error::new(ErrorKind::Denied, what));
         }
         let request = Request {
             version: VERSION,
