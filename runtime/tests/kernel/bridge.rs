@@ -1,11 +1,14 @@
 //! Networks in the kernel: bridges, addresses that stay, ways out, walls between projects.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV6, TcpListener};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use ketch_runtime::error::ErrorKind;
 use ketch_runtime::network::bridge;
 use ketch_runtime::spec::{NetworkSpec, SubnetSpec};
 use ketch_runtime::sys::netlink::Socket;
+use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sockopt};
 
 use crate::lab::{self, OUTSIDER, ask_tcp, inside};
 
@@ -58,6 +61,73 @@ pub(crate) fn an_internal_network_has_no_way_out() {
         assert_eq!(inside(&web.netns, || ask_tcp(OUTSIDER, 99)), None);
         assert!(inside(&web.netns, || ask_tcp(db.address(), 5432)).is_some());
     });
+}
+
+/// A neighbour that advertises itself as the router of everybody on the bridge (checklist 20).
+pub(crate) fn nobody_believes_the_router_advertisements_of_a_neighbour() {
+    lab::run(|lab| {
+        let spec = NetworkSpec {
+            name: "six".into(),
+            enable_ipv6: Some(true),
+            ..NetworkSpec::default()
+        };
+        let network = lab.engine.create_network(&spec).unwrap();
+        let attacker = lab.attach("attacker", &["six"], &[]);
+        let victim = lab.attach("victim", &["six"], &[]);
+        // One that does believe them shows that they arrive.
+        let gullible = lab.attach("gullible", &["six"], &[]);
+        inside(&gullible.netns, || {
+            std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_ra", "2").unwrap();
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !follows_a_neighbour(&gullible.netns) {
+            assert!(Instant::now() < deadline, "no advertisement arrived");
+            inside(&attacker.netns, advertise);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(!follows_a_neighbour(&victim.netns));
+        let bridge = &network.bridge;
+        let on_bridge =
+            |line: &str| line.ends_with(bridge.as_str()) && is_default_by_neighbour(line);
+        assert!(!routes().lines().any(on_bridge), "{}", routes());
+    });
+}
+
+/// Says to all nodes: for half an hour, I am your router (RFC 4861, 4.2). Does nothing before the
+/// interface has an address for it.
+fn advertise() {
+    const ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+    let addresses = std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap();
+    let own = addresses
+        .lines()
+        .find(|line| line.starts_with("fe80") && line.ends_with("eth0"));
+    let Some(index) = own.and_then(|line| line.split(' ').nth(1)) else {
+        return;
+    };
+    let index = u32::from_str_radix(index, 16).unwrap();
+    let everybody = SocketAddrV6::new("ff02::1".parse().unwrap(), 0, 0, index);
+    let socket =
+        rustix::net::socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap();
+    sockopt::set_ipv6_multicast_hops(&socket, 255).unwrap();
+    let _not_yet = rustix::net::sendto(&socket, &ADVERTISEMENT, SendFlags::empty(), &everybody);
+}
+
+fn follows_a_neighbour(netns: &OwnedFd) -> bool {
+    inside(netns, routes).lines().any(is_default_by_neighbour)
+}
+
+fn routes() -> String {
+    std::fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap()
+}
+
+/// Destination and its length, source and its length, next hop, …
+fn is_default_by_neighbour(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let is_default = words
+        .next()
+        .is_some_and(|to| to.bytes().all(|byte| byte == b'0'))
+        && words.next() == Some("00");
+    is_default && words.nth(2).is_some_and(|hop| hop.starts_with("fe80"))
 }
 
 pub(crate) fn a_recreated_container_keeps_its_address() {

@@ -47,6 +47,7 @@ fn trials() -> Vec<Trial> {
             containers_of_a_network_reach_each_other_and_no_other_network,
             a_container_goes_out_under_the_hosts_address_and_nobody_comes_in,
             an_internal_network_has_no_way_out,
+            nobody_believes_the_router_advertisements_of_a_neighbour,
             a_recreated_container_keeps_its_address,
             a_lost_bridge_is_made_again,
             a_network_in_use_stays_and_nothing_stays_of_a_removed_one,
