@@ -4,7 +4,7 @@
 //! every later error can point at what the user wrote. Scalars keep their text and style
 //! until someone asks for a type: `0755` is a number only where a number is wanted.
 
-mod input;
+mod events;
 pub mod order;
 pub mod parse;
 pub mod path;
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use crate::diag::Span;
 
-pub use parse::{Document, Tag, Tagged, parse};
+pub use parse::{Document, Tag, Tagged, parse, parse_by_library};
 pub use path::Path;
 pub use reader::Reader;
 

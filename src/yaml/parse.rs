@@ -1,15 +1,15 @@
 //! From text to [`Node`]s: documents, anchors, merge keys, tags.
 //!
-//! The only file that names the YAML library. Its events are pulled one by one, and the
-//! caps below end hostile input before it costs anything: the scanner's cost grows with
-//! the flow depth, and aliases multiply.
+//! Events are pulled one by one, and the caps below end hostile input before it costs
+//! anything: the scanner's cost grows with the flow depth, and aliases multiply.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use libyaml_safer::{Encoding, Error, Event, EventData, Mark, Parser, ScalarStyle};
-
-use super::input::{self, Input};
+use super::events::library::{Input, Library};
+use super::events::quick::Quick;
+use super::events::{Data, Event, Failure, Properties, Source, Style, to_u32};
 use super::scalar::{self, Plain};
 use super::{BYTES_OF_ONE, Kind, Map, Node, Resolved, Scalar};
 use crate::diag::{Diagnostic, Diagnostics, FileId, Lines, Span};
@@ -51,7 +51,7 @@ pub enum Tag {
 }
 
 /// What was read of a file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parsed {
     pub documents: Vec<Document>,
     /// An error left the rest unreadable; these are the documents before it.
@@ -74,17 +74,43 @@ pub fn parse_as_far_as_possible(text: &str, file: FileId, diagnostics: &mut Diag
             cut: true,
         };
     }
+    let quick = Quick::new(text).map(|quick| read(quick, text, file));
+    let (parsed, told) = match quick {
+        Some(Ok(read)) => read,
+        // Whatever is wrong with the text, the library says it.
+        Some(Err(NotSimple)) | None => read_by_library(text, file),
+    };
+    diagnostics.extend(told);
+    parsed
+}
+
+/// The same by the library alone: what the quick reader of events is held to.
+pub fn parse_by_library(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Parsed {
+    let (parsed, told) = read_by_library(text, file);
+    diagnostics.extend(told);
+    parsed
+}
+
+fn read_by_library(text: &str, file: FileId) -> (Parsed, Diagnostics) {
     let input = Input::new(text);
-    let mut parser = Parser::new();
-    parser.set_encoding(Encoding::Utf8);
-    parser.set_input(input.reader());
+    read(Library::new(text, &input, file), text, file).unwrap_or_default()
+}
+
+/// The text has something that this reader of events leaves to the other.
+struct NotSimple;
+
+/// Reads all documents from a reader's events.
+fn read<'a, S: Source<'a>>(
+    source: S,
+    text: &'a str,
+    file: FileId,
+) -> Result<(Parsed, Diagnostics), NotSimple> {
     let mut builder = Builder {
-        parser,
+        source,
         text,
         lines: OnceCell::new(),
-        input: &input,
         file,
-        diagnostics,
+        diagnostics: Diagnostics::default(),
         errors: 0,
         anchors: HashMap::new(),
         open: Vec::new(),
@@ -93,23 +119,31 @@ pub fn parse_as_far_as_possible(text: &str, file: FileId, diagnostics: &mut Diag
         aliased: 0,
     };
     let mut documents = Vec::new();
-    // The way out was told when it was taken.
-    let cut = builder.documents(&mut documents).is_err();
-    Parsed { documents, cut }
+    let cut = match builder.documents(&mut documents) {
+        Ok(()) => false,
+        // The way out was told when it was taken.
+        Err(Stop::Told) => true,
+        Err(Stop::NotSimple) => return Err(NotSimple),
+    };
+    Ok((Parsed { documents, cut }, builder.diagnostics))
 }
 
-/// The rest of the file can't be read; a diagnostic says why.
-struct Stop;
+/// Why the rest is not read.
+enum Stop {
+    /// It can't be; a diagnostic says why.
+    Told,
+    /// It is not for this reader of events.
+    NotSimple,
+}
 
 type Step<T> = Result<T, Stop>;
 
-struct Builder<'a> {
-    parser: Parser<input::Reader<'a>>,
+struct Builder<'a, S> {
+    source: S,
     text: &'a str,
     lines: OnceCell<Lines>,
-    input: &'a Input<'a>,
     file: FileId,
-    diagnostics: &'a mut Diagnostics,
+    diagnostics: Diagnostics,
     errors: usize,
     anchors: HashMap<String, Anchored>,
     /// The anchors of the collections that are open, by depth; empty when without.
@@ -149,13 +183,13 @@ enum Anchored {
     Done(Box<Built>),
 }
 
-impl Builder<'_> {
+impl<'a, S: Source<'a>> Builder<'a, S> {
     fn documents(&mut self, documents: &mut Vec<Document>) -> Step<()> {
         loop {
             let event = self.next()?;
             match event.data {
-                EventData::StreamEnd => return Ok(()),
-                EventData::DocumentStart { .. } => {
+                Data::StreamEnd => return Ok(()),
+                Data::DocumentStart => {
                     self.anchors.clear();
                     (self.own, self.aliased) = (0, 0);
                     let first = self.next()?;
@@ -178,65 +212,54 @@ impl Builder<'_> {
         }
     }
 
-    fn next(&mut self) -> Step<Event> {
-        match self.parser.parse() {
-            Ok(event) => Ok(event),
-            Err(error) => {
-                let diagnostic = self.syntax_error(&error);
-                self.diagnostics.push(diagnostic);
-                Err(Stop)
+    fn next(&mut self) -> Step<Event<'a>> {
+        self.source.next().map_err(|failure| match failure {
+            Failure::NotSimple => Stop::NotSimple,
+            Failure::Syntax(diagnostic) => {
+                self.diagnostics.push(*diagnostic);
+                Stop::Told
             }
-        }
+        })
     }
 
-    fn value(&mut self, event: Event) -> Step<Built> {
+    fn value(&mut self, event: Event<'a>) -> Step<Built> {
         self.own += 1;
-        let span = self.span(event.start_mark, event.end_mark);
+        let span = self.span(&event);
         match event.data {
-            EventData::Alias { anchor } => self.alias(&anchor, span),
-            EventData::Scalar {
-                anchor,
-                tag,
+            Data::Alias(anchor) => self.alias(&anchor, span),
+            Data::Scalar {
+                properties,
                 value,
                 style,
-                ..
             } => {
-                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                let value = self.input.value(value, block, event.end_mark.index);
-                if tag.is_some()
-                    && value.is_empty()
-                    && self.input.is_parted_comma(span.end as usize)
-                {
-                    let end = Span::new(self.file, span.end, span.end + 1);
-                    let message = "invalid YAML: did not find expected whitespace or line break";
-                    self.error(
-                        Diagnostic::error(end, message).label(span, "while scanning a tag"),
-                    )?;
-                    return Err(Stop);
-                }
-                let span =
-                    self.without_properties(span, &value, style, anchor.is_some() || tag.is_some());
-                let built = self.scalar(value, tag.as_deref(), style, span)?;
-                self.anchored(anchor, built)
+                let span = self.without_properties(span, &value, style, !properties.is_empty());
+                let built =
+                    self.scalar(value.into_owned(), properties.tag.as_deref(), style, span)?;
+                self.anchored(properties.anchor, built)
             }
-            EventData::SequenceStart { anchor, tag, .. } => {
-                self.opened(anchor.as_deref(), span)?;
-                let built = self.sequence(span)?;
-                self.closed(anchor, tag.as_deref(), built)
-            }
-            EventData::MappingStart { anchor, tag, .. } => {
-                self.opened(anchor.as_deref(), span)?;
-                let built = self.mapping(span)?;
-                self.closed(anchor, tag.as_deref(), built)
-            }
+            Data::SequenceStart(properties) => self.collection(properties, span, Self::sequence),
+            Data::MappingStart(properties) => self.collection(properties, span, Self::mapping),
             _ => {
                 self.error(Diagnostic::error(span, "invalid YAML: a value is missing"))?;
-                Err(Stop)
+                Err(Stop::Told)
             }
         }
     }
 
     // Collections.
+
+    fn collection(
+        &mut self,
+        properties: Properties<'a>,
+        span: Span,
+        items: fn(&mut Self, Span) -> Step<Built>,
+    ) -> Step<Built> {
+        self.opened(properties.anchor.as_deref(), span)?;
+        let mut built = items(self, span)?;
+        self.open.pop();
+        built.tag = compose_tag(properties.tag.as_deref());
+        self.anchored(properties.anchor, built)
+    }
 
     fn opened(&mut self, anchor: Option<&str>, span: Span) -> Step<()> {
         if self.open.len() >= MOST_DEPTH {
@@ -244,7 +267,7 @@ impl Builder<'_> {
                 "nested too deeply: more than {MOST_DEPTH} lists and mappings in each other"
             );
             self.error(Diagnostic::error(span, message))?;
-            return Err(Stop);
+            return Err(Stop::Told);
         }
         self.open.push(anchor.unwrap_or_default().to_owned());
         if let Some(anchor) = anchor {
@@ -253,22 +276,11 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn closed(
-        &mut self,
-        anchor: Option<String>,
-        tag: Option<&str>,
-        mut built: Built,
-    ) -> Step<Built> {
-        self.open.pop();
-        built.tag = compose_tag(tag);
-        self.anchored(anchor, built)
-    }
-
-    fn anchored(&mut self, anchor: Option<String>, built: Built) -> Step<Built> {
+    fn anchored(&mut self, anchor: Option<Cow<'a, str>>, built: Built) -> Step<Built> {
         if let Some(anchor) = anchor {
             self.copied(&built, built.node.span)?;
             self.anchors
-                .insert(anchor, Anchored::Done(Box::new(built.clone())));
+                .insert(anchor.into_owned(), Anchored::Done(Box::new(built.clone())));
         }
         Ok(built)
     }
@@ -283,7 +295,7 @@ impl Builder<'_> {
             span,
             "document contains excessive aliasing",
         ))?;
-        Err(Stop)
+        Err(Stop::Told)
     }
 
     fn alias(&mut self, anchor: &str, span: Span) -> Step<Built> {
@@ -313,7 +325,7 @@ impl Builder<'_> {
                 "nested too deeply: more than {MOST_DEPTH} lists and mappings in each other"
             );
             self.error(Diagnostic::error(span, message))?;
-            return Err(Stop);
+            return Err(Stop::Told);
         }
         Ok(*built)
     }
@@ -324,7 +336,7 @@ impl Builder<'_> {
         let mut end = span;
         loop {
             let event = self.next()?;
-            if event.data == EventData::SequenceEnd {
+            if event.data == Data::SequenceEnd {
                 end = self.closing(&event, end);
                 break;
             }
@@ -350,7 +362,7 @@ impl Builder<'_> {
         let mut end = span;
         loop {
             let event = self.next()?;
-            if event.data == EventData::MappingEnd {
+            if event.data == Data::MappingEnd {
                 end = self.closing(&event, end);
                 break;
             }
@@ -364,7 +376,7 @@ impl Builder<'_> {
             let event = self.next()?;
             let value = self.value(event)?;
             let Some(Below::Key(name)) = self.path.pop() else {
-                return Err(Stop);
+                return Err(Stop::Told);
             };
             built.size += key_size + value.size;
             built.height = built.height.max(value.height + 1);
@@ -488,10 +500,10 @@ impl Builder<'_> {
         &mut self,
         value: String,
         tag: Option<&str>,
-        style: ScalarStyle,
+        style: Style,
         span: Span,
     ) -> Step<Built> {
-        let plain = style == ScalarStyle::Plain;
+        let plain = style == Style::Plain;
         let string = |value: String| Node::string(value, span);
         let mut built = Built::leaf(Node::null(span));
         built.size += value.len() / BYTES_OF_ONE;
@@ -542,7 +554,7 @@ impl Builder<'_> {
     }
 
     /// A scalar's own span, without the anchor and tag before it.
-    fn without_properties(&self, span: Span, value: &str, style: ScalarStyle, has: bool) -> Span {
+    fn without_properties(&self, span: Span, value: &str, style: Style, has: bool) -> Span {
         if !has {
             return span;
         }
@@ -551,9 +563,9 @@ impl Builder<'_> {
             .get(span.start as usize..span.end as usize)
             .unwrap_or_default();
         let offset = match style {
-            ScalarStyle::Plain if source.ends_with(value) => source.len() - value.len(),
-            ScalarStyle::SingleQuoted => source.find('\'').unwrap_or(0),
-            ScalarStyle::DoubleQuoted => source.find('"').unwrap_or(0),
+            Style::Plain if source.ends_with(value) => source.len() - value.len(),
+            Style::SingleQuoted => source.find('\'').unwrap_or(0),
+            Style::DoubleQuoted => source.find('"').unwrap_or(0),
             _ => 0,
         };
         Span::new(span.file, span.start + to_u32(offset), span.end)
@@ -561,17 +573,13 @@ impl Builder<'_> {
 
     // Places and errors.
 
-    fn span(&self, start: Mark, end: Mark) -> Span {
-        Span::new(self.file, self.offset(start), self.offset(end))
-    }
-
-    fn offset(&self, mark: Mark) -> u32 {
-        to_u32(self.input.offset(mark.index))
+    fn span(&self, event: &Event<'a>) -> Span {
+        Span::new(self.file, event.start, event.end)
     }
 
     /// Where a collection ends: at its bracket, or with its last value.
-    fn closing(&self, event: &Event, last: Span) -> Span {
-        let span = self.span(event.start_mark, event.end_mark);
+    fn closing(&self, event: &Event<'a>, last: Span) -> Span {
+        let span = self.span(event);
         if span.start < span.end { span } else { last }
     }
 
@@ -591,63 +599,10 @@ impl Builder<'_> {
         self.diagnostics.push(diagnostic);
         self.errors += 1;
         if self.errors >= MOST_ERRORS {
-            Err(Stop)
+            Err(Stop::Told)
         } else {
             Ok(())
         }
-    }
-
-    fn syntax_error(&self, error: &Error) -> Diagnostic {
-        let problem = error.problem();
-        let at = match error.problem_mark() {
-            Some(mark) => self.offset(mark),
-            None => self.first_control_character(),
-        };
-        let here = self
-            .text
-            .get(at as usize..)
-            .and_then(|rest| rest.chars().next());
-        let span = Span::new(
-            self.file,
-            at,
-            at + here.map_or(0, |letter| to_u32(letter.len_utf8())),
-        );
-        let message = match (problem, here) {
-            ("found character that cannot start any token", Some('\t')) => {
-                "a tab cannot indent a line".to_owned()
-            }
-            ("found character that cannot start any token", Some(letter)) => {
-                format!("a value cannot begin with `{letter}`")
-            }
-            _ => problem.to_owned(),
-        };
-        let mut diagnostic = Diagnostic::error(span, format!("invalid YAML: {message}"));
-        if let (Some(context), Some(mark)) = (error.context(), error.context_mark()) {
-            let start = self.offset(mark);
-            // Often the same place, or the top of the file: no help then.
-            if start != at && start as usize > self.input.offset(0) {
-                diagnostic = diagnostic.label(Span::new(self.file, start, start), context);
-            }
-        }
-        let in_tabs = self.line_up_to(at).contains('\t');
-        match syntax_hint(problem, error.context().unwrap_or_default(), here, in_tabs) {
-            Some(hint) => diagnostic.hint(hint),
-            None => diagnostic,
-        }
-    }
-
-    fn line_up_to(&self, at: u32) -> &str {
-        let before = self.text.get(..at as usize).unwrap_or_default();
-        before.rsplit('\n').next().unwrap_or_default()
-    }
-
-    fn first_control_character(&self) -> u32 {
-        let odd = |letter: char| {
-            (letter.is_control() && !matches!(letter, '\t' | '\n' | '\r' | '\u{85}'))
-                || matches!(letter, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-        };
-        let start = self.input.offset(0);
-        to_u32(start + self.text[start..].find(odd).unwrap_or(0))
     }
 }
 
@@ -700,45 +655,6 @@ fn resolved(value: String, span: Span) -> Node {
             span,
         },
     }
-}
-
-/// What to do about an error of the YAML library.
-fn syntax_hint(
-    problem: &str,
-    context: &str,
-    here: Option<char>,
-    in_tabs: bool,
-) -> Option<&'static str> {
-    if here == Some('\t') || in_tabs {
-        return Some("YAML is indented with spaces; replace the tab");
-    }
-    let hint = match problem {
-        "found character that cannot start any token" => "put the value in quotes",
-        "mapping values are not allowed in this context" => {
-            "check the indentation; a value that contains `: ` must be in quotes"
-        }
-        "did not find expected key" | "did not find expected '-' indicator" => {
-            "entries that belong together begin in the same column"
-        }
-        "could not find expected ':'" => "a key is followed by a colon and a space",
-        "did not find expected ',' or ']'" => "the list opened with `[` is not closed by `]`",
-        "did not find expected ',' or '}'" => "the mapping opened with `{` is not closed by `}`",
-        "found unexpected end of stream" if context.contains("quoted scalar") => {
-            "the quote is never closed"
-        }
-        "found unknown escape character" => {
-            "double backslashes in double quotes, or use single quotes"
-        }
-        "block sequence entries are not allowed in this context" => {
-            "a list begins on the line after its key, with `- ` before each item"
-        }
-        _ => return None,
-    };
-    Some(hint)
-}
-
-fn to_u32(offset: usize) -> u32 {
-    u32::try_from(offset).expect("files are at most 64 MiB long")
 }
 
 /// What `!!binary` says.

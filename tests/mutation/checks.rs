@@ -132,6 +132,10 @@ pub(crate) fn yaml(text: &str) -> bool {
     let file = sources.add("compose.yaml", text.into());
     let documents = yaml::parse(text, file, &mut diagnostics);
     show(&diagnostics, &sources);
+    // Whichever reader read it.
+    let mut told = Diagnostics::default();
+    let by_library = yaml::parse_by_library(text, file, &mut told);
+    assert_eq!((&documents, &diagnostics), (&by_library.documents, &told));
     for document in &documents {
         let written = write::to_yaml(&document.root);
         let mut told = Diagnostics::default();

@@ -16,7 +16,7 @@ pub(super) type Reader<'a> = BufReader<Chain<&'a [u8], &'a [u8]>>;
 
 /// A text made ready.
 #[derive(Debug)]
-pub(super) struct Input<'a> {
+pub(in crate::yaml) struct Input<'a> {
     text: &'a str,
     /// Where the library's offset 0 is: behind the byte order mark.
     base: usize,
@@ -28,7 +28,7 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(in crate::yaml) fn new(text: &'a str) -> Self {
         // The library would take other first bytes of U+F000 and up for a broken mark.
         let body = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut input = Self {
