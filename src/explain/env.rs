@@ -26,7 +26,7 @@ struct Line {
 /// The names of all variables of the service and of its image, sorted.
 pub fn names(environment: Environment<'_>) -> Vec<String> {
     let own = own(environment.service).into_iter().flatten();
-    let mut names: Vec<String> = own.map(|entry| entry.key.clone()).collect();
+    let mut names: Vec<String> = own.map(|entry| entry.key.as_str().to_owned()).collect();
     let of_image = environment.image.into_iter().flat_map(|(_, image)| image);
     names.extend(of_image.filter_map(|it| Some(it.split_once('=')?.0.to_owned())));
     names.sort();

@@ -127,7 +127,9 @@ pub(super) fn merged(
             let file = session.shown(&path);
             let services = root.as_map().and_then(|map| map.get("services"));
             for entry in services.and_then(Node::as_map).into_iter().flatten() {
-                session.defined.insert(entry.key.clone(), file.clone());
+                session
+                    .defined
+                    .insert(entry.key.as_str().to_owned(), file.clone());
             }
             model = Some(match model {
                 None => {

@@ -50,7 +50,7 @@ fn fill(node: Option<&mut Node>, environment: &IndexMap<String, String>) {
         .flat_map(Map::iter_mut)
     {
         if entry.value.is_null()
-            && let Some(value) = environment.get(&entry.key)
+            && let Some(value) = environment.get(entry.key.as_str())
         {
             entry.value = Node::string(value, entry.value.span);
         }
@@ -117,7 +117,7 @@ fn read_of_service(
         .as_map()
         .and_then(|map| map.get("environment"));
     for entry in own_map.and_then(Node::as_map).into_iter().flatten() {
-        if let Some(before) = variables.get(&entry.key) {
+        if let Some(before) = variables.get(entry.key.as_str()) {
             note_replaced(session, &service.name, &entry.key, entry.value.span, before);
         }
     }
@@ -133,7 +133,7 @@ fn read_of_service(
     };
     if let Some(own) = map.get("environment").and_then(Node::as_map) {
         for entry in own.iter() {
-            canonical.insert(&entry.key, entry.key_span, entry.value.clone());
+            canonical.insert(entry.key.clone(), entry.key_span, entry.value.clone());
         }
     }
     map.insert(

@@ -89,13 +89,13 @@ pub fn resolve(
             continue;
         };
         extended.push(Extended {
-            name: entry.key.clone(),
+            name: entry.key.as_str().to_owned(),
             own: entry.value.span,
             at: extends.span,
         });
         let service = resolver.service(&main, &entry.key, &mut Vec::new());
         if service.as_ref().is_none_or(|service| !service.sound) {
-            broken.push(entry.key.clone());
+            broken.push(entry.key.as_str().to_owned());
         }
         resolved.extend(service.map(|service| (entry.key.clone(), service.node)));
     }

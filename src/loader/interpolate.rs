@@ -73,7 +73,7 @@ fn interpolate_at(
                     } else if scalar.text != replaced.text {
                         let value = Spanned::new(replaced.text.clone(), span);
                         values.values.push(value);
-                        scalar.text = replaced.text;
+                        scalar.text = replaced.text.into();
                     }
                 }
                 Err(problem) => {
@@ -112,7 +112,7 @@ pub fn escape(node: &mut Node) {
         Kind::List(items) => items.iter_mut().for_each(escape),
         Kind::Map(map) => map.iter_mut().for_each(|entry| escape(&mut entry.value)),
         Kind::Scalar(scalar) if scalar.text.contains('$') => {
-            scalar.text = scalar.text.replace('$', "$$");
+            scalar.text = scalar.text.replace('$', "$$").into();
         }
         Kind::Scalar(_) => {}
     }

@@ -62,7 +62,7 @@ fn read_of_service(session: &mut Session<'_>, service: &mut Service) {
         .into_iter()
         .flatten()
     {
-        canonical.insert(&entry.key, entry.key_span, entry.value.clone());
+        canonical.insert(entry.key.clone(), entry.key_span, entry.value.clone());
     }
     map.insert("labels", service.span, Node::map(canonical, service.span));
 }

@@ -398,7 +398,7 @@ fn cannot_override(path: Path<'_>, left: &Node, right: &Node, diagnostics: &mut 
 fn whole(item: &Node) -> String {
     match &item.kind {
         // `80` and `"80"` are the same.
-        Kind::Scalar(scalar) => scalar.text.clone(),
+        Kind::Scalar(scalar) => scalar.text.as_str().to_owned(),
         _ => crate::yaml::write::to_json(item).to_string(),
     }
 }

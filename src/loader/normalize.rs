@@ -150,7 +150,7 @@ fn name_resources(root: &mut Node, kind: &str, project: &str) {
             let name = if external {
                 entry.key.clone()
             } else {
-                crate::model::names::resource(project, &entry.key)
+                crate::model::names::resource(project, &entry.key).into()
             };
             resource.insert("name", span, Node::string(name, span));
         }

@@ -227,7 +227,9 @@ impl Checker<'_> {
                 return true;
             }
             let below = path.key(&entry.key);
-            match keys.iter().find(|key| key.name == entry.key) {
+            let name = entry.key.as_str();
+            let is_it = |key: &&Key| key.name.len() == name.len() && key.name == name;
+            match keys.iter().find(is_it) {
                 Some(key) => self.value(&mut entry.value, &key.shape, below),
                 None => {
                     if !self.diagnostics.is_full() {
@@ -416,7 +418,7 @@ fn count(reader: &Reader<'_>, diagnostics: &mut Diagnostics) -> Option<i64> {
 fn number(value: f64, span: crate::diag::Span) -> Node {
     let text = scalar::print_float(value);
     let scalar = crate::yaml::Scalar {
-        text,
+        text: text.into(),
         resolved: Resolved::Float(value),
     };
     Node {

@@ -144,7 +144,7 @@ fn print_ssh(ssh: &mut Node) {
         .iter()
         .map(|entry| match entry.value.as_str() {
             Some(path) if !path.is_empty() => format!("{}: {path}", entry.key),
-            _ => entry.key.clone(),
+            _ => entry.key.as_str().to_owned(),
         })
         .collect();
     items.sort();

@@ -16,6 +16,10 @@ use std::collections::HashMap;
 
 use crate::diag::Span;
 
+/// A text of a file: short ones, which nearly all are, without an allocation.
+pub use compact_str::CompactString as Text;
+use compact_str::ToCompactString as _;
+
 pub use parse::{Document, Tag, Tagged, parse, parse_by_library};
 pub use path::Path;
 pub use reader::Reader;
@@ -45,7 +49,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalar {
     /// The text that stands for it where a string is wanted: `1.10` is `1.1`, `0x10` is `16`.
-    pub text: String,
+    pub text: Text,
     pub resolved: Resolved,
 }
 
@@ -69,7 +73,7 @@ pub struct Map {
         clippy::box_collection,
         reason = "most maps have none, and every value is as large as this"
     )]
-    index: Option<Box<HashMap<String, usize>>>,
+    index: Option<Box<HashMap<Text, usize>>>,
 }
 
 impl PartialEq for Map {
@@ -81,14 +85,30 @@ impl PartialEq for Map {
 /// One pair of a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    pub key: String,
+    pub key: Text,
     pub key_span: Span,
+    /// Tells most other keys apart without reading them.
+    mark: u32,
     pub value: Node,
+}
+
+/// The length of a key and three of its bytes.
+fn mark(key: &str) -> u32 {
+    let bytes = key.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return 0;
+    };
+    u32::from_le_bytes([
+        key.len().to_le_bytes()[0],
+        *first,
+        bytes[bytes.len() / 2],
+        *last,
+    ])
 }
 
 impl Node {
     /// A string scalar, for values that no file spells out.
-    pub fn string(text: impl Into<String>, span: Span) -> Self {
+    pub fn string(text: impl Into<Text>, span: Span) -> Self {
         Self {
             kind: Kind::Scalar(Scalar {
                 text: text.into(),
@@ -101,7 +121,7 @@ impl Node {
     /// A boolean scalar.
     pub fn bool(value: bool, span: Span) -> Self {
         let scalar = Scalar {
-            text: value.to_string(),
+            text: value.to_compact_string(),
             resolved: Resolved::Bool(value),
         };
         Self {
@@ -113,7 +133,7 @@ impl Node {
     /// An integer scalar.
     pub fn integer(value: i128, span: Span) -> Self {
         let scalar = Scalar {
-            text: value.to_string(),
+            text: value.to_compact_string(),
             resolved: Resolved::Integer(value),
         };
         Self {
@@ -265,9 +285,11 @@ impl Map {
     }
 
     /// Sets a key, in its old place or at the end.
-    pub fn insert(&mut self, key: impl Into<String>, key_span: Span, value: Node) {
+    pub fn insert(&mut self, key: impl Into<Text>, key_span: Span, value: Node) {
+        let key = key.into();
         let entry = Entry {
-            key: key.into(),
+            mark: mark(&key),
+            key,
             key_span,
             value,
         };
@@ -314,7 +336,11 @@ impl Map {
     fn position(&self, key: &str) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(key).copied(),
-            None => self.entries.iter().position(|entry| entry.key == key),
+            None => {
+                let mark = mark(key);
+                let is_it = |entry: &Entry| entry.mark == mark && entry.key == key;
+                self.entries.iter().position(is_it)
+            }
         }
     }
 

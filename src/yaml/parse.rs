@@ -11,7 +11,7 @@ use super::events::library::{Input, Library};
 use super::events::quick::Quick;
 use super::events::{Data, Event, Failure, Properties, Source, Style, to_u32};
 use super::scalar::{self, Plain};
-use super::{BYTES_OF_ONE, Kind, Map, Node, Resolved, Scalar};
+use super::{BYTES_OF_ONE, Kind, Map, Node, Resolved, Scalar, Text};
 use crate::diag::{Diagnostic, Diagnostics, FileId, Lines, Span};
 
 /// Collections open at once. Real files stay under 20; at 5,000 the scanner needs seconds.
@@ -156,7 +156,7 @@ struct Builder<'a, S> {
 
 /// A step of the way down.
 enum Below {
-    Key(String),
+    Key(Text),
     Item(usize),
 }
 
@@ -233,8 +233,7 @@ impl<'a, S: Source<'a>> Builder<'a, S> {
                 style,
             } => {
                 let span = self.without_properties(span, &value, style, !properties.is_empty());
-                let built =
-                    self.scalar(value.into_owned(), properties.tag.as_deref(), style, span)?;
+                let built = self.scalar(&value, properties.tag.as_deref(), style, span)?;
                 self.anchored(properties.anchor, built)
             }
             Data::SequenceStart(properties) => self.collection(properties, span, Self::sequence),
@@ -394,13 +393,13 @@ impl<'a, S: Source<'a>> Builder<'a, S> {
                 continue;
             }
             for mut tagged in value.tags {
-                tagged.path.insert(0, name.clone());
+                tagged.path.insert(0, name.to_string());
                 built.tags.push(tagged);
                 built.size += 1;
             }
             if let Some(tag) = value.tag {
                 built.tags.push(Tagged {
-                    path: vec![name.clone()],
+                    path: vec![name.to_string()],
                     tag,
                     span: value.node.span,
                 });
@@ -422,7 +421,7 @@ impl<'a, S: Source<'a>> Builder<'a, S> {
     }
 
     /// A key's text; `None` when it can't be one, which has been told.
-    fn key(&mut self, key: Built) -> Step<Option<String>> {
+    fn key(&mut self, key: Built) -> Step<Option<Text>> {
         let span = key.node.span;
         let kind = match key.node.kind {
             Kind::Scalar(Scalar {
@@ -439,9 +438,9 @@ impl<'a, S: Source<'a>> Builder<'a, S> {
         };
         let (shown, quotable) = match kind {
             Kind::Scalar(scalar) => (scalar.text, true),
-            Kind::Null => ("null".to_owned(), false),
-            Kind::List(_) => ("a list".to_owned(), false),
-            Kind::Map(_) => ("a mapping".to_owned(), false),
+            Kind::Null => ("null".into(), false),
+            Kind::List(_) => ("a list".into(), false),
+            Kind::Map(_) => ("a mapping".into(), false),
         };
         let mut diagnostic = Diagnostic::error(span, format!("non-string key {place}: {shown}"));
         if quotable {
@@ -496,15 +495,9 @@ impl<'a, S: Source<'a>> Builder<'a, S> {
 
     // Scalars.
 
-    fn scalar(
-        &mut self,
-        value: String,
-        tag: Option<&str>,
-        style: Style,
-        span: Span,
-    ) -> Step<Built> {
+    fn scalar(&mut self, value: &str, tag: Option<&str>, style: Style, span: Span) -> Step<Built> {
         let plain = style == Style::Plain;
-        let string = |value: String| Node::string(value, span);
+        let string = |value: &str| Node::string(value, span);
         let mut built = Built::leaf(Node::null(span));
         built.size += value.len() / BYTES_OF_ONE;
         self.own += value.len() / BYTES_OF_ONE;
@@ -516,13 +509,13 @@ impl<'a, S: Source<'a>> Builder<'a, S> {
             _ if built.tag.is_some() && plain => resolved(value, span),
             (_, Some("str")) => string(value),
             (_, Some("binary")) => {
-                match base64(&value).and_then(|bytes| String::from_utf8(bytes).ok()) {
-                    Some(text) => string(text),
-                    None => return self.mistagged(span, &value, "!!binary"),
+                match base64(value).and_then(|bytes| String::from_utf8(bytes).ok()) {
+                    Some(text) => string(&text),
+                    None => return self.mistagged(span, value, "!!binary"),
                 }
             }
             (_, Some(core @ ("int" | "float" | "bool" | "null" | "timestamp"))) => {
-                let node = resolved(value.clone(), span);
+                let node = resolved(value, span);
                 let fits = match &node.kind {
                     Kind::Null => core == "null",
                     Kind::Scalar(scalar) => match scalar.resolved {
@@ -537,7 +530,7 @@ impl<'a, S: Source<'a>> Builder<'a, S> {
                 if fits {
                     node
                 } else {
-                    return self.mistagged(span, &value, &format!("!!{core}"));
+                    return self.mistagged(span, value, &format!("!!{core}"));
                 }
             }
             _ => string(value),
@@ -646,12 +639,15 @@ fn compose_tag(tag: Option<&str>) -> Option<Tag> {
     }
 }
 
-fn resolved(value: String, span: Span) -> Node {
-    match scalar::resolve_plain(&value) {
+fn resolved(value: &str, span: Span) -> Node {
+    match scalar::resolve_plain(value) {
         Plain::Null => Node::null(span),
         Plain::String => Node::string(value, span),
         Plain::Typed(resolved, text) => Node {
-            kind: Kind::Scalar(Scalar { text, resolved }),
+            kind: Kind::Scalar(Scalar {
+                text: text.into(),
+                resolved,
+            }),
             span,
         },
     }

@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     pub fn string(&self, diagnostics: &mut Diagnostics) -> Option<String> {
         match &self.node.kind {
             Kind::Scalar(scalar) if scalar.resolved == Resolved::String => {
-                Some(scalar.text.clone())
+                Some(scalar.text.as_str().to_owned())
             }
             Kind::Scalar(scalar) => {
                 let message = format!(
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
             Kind::Scalar(scalar) if scalar.resolved == Resolved::Timestamp => {
                 self.quoting("a string", diagnostics)
             }
-            Kind::Scalar(scalar) => Some(scalar.text.clone()),
+            Kind::Scalar(scalar) => Some(scalar.text.as_str().to_owned()),
             _ => self.wrong("a string", diagnostics),
         }
     }
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         match &self.node.kind {
             Kind::Scalar(scalar) => match scalar.resolved {
                 Resolved::String | Resolved::Integer(_) | Resolved::Float(_) => {
-                    Some(scalar.text.clone())
+                    Some(scalar.text.as_str().to_owned())
                 }
                 Resolved::Bool(_) | Resolved::Timestamp => {
                     self.quoting("a string or a number", diagnostics)
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
             Kind::Scalar(scalar)
                 if matches!(scalar.resolved, Resolved::String | Resolved::Integer(_)) =>
             {
-                Some(scalar.text.clone())
+                Some(scalar.text.as_str().to_owned())
             }
             Kind::Scalar(_) => self.quoting("a string or an integer", diagnostics),
             _ => self.wrong("a string or an integer", diagnostics),
@@ -291,7 +291,7 @@ impl<'a> Reader<'a> {
     fn duration_text(&self, diagnostics: &mut Diagnostics) -> Option<String> {
         match &self.node.kind {
             Kind::Scalar(scalar) if scalar.resolved == Resolved::String => {
-                Some(scalar.text.clone())
+                Some(scalar.text.as_str().to_owned())
             }
             Kind::Scalar(scalar)
                 if matches!(scalar.resolved, Resolved::Integer(_) | Resolved::Float(_)) =>
@@ -400,7 +400,7 @@ impl<'a> Reader<'a> {
                         value.text(diagnostics).map(Some)
                     };
                     if let Some(value) = value {
-                        pairs.insert(entry.key.clone(), value);
+                        pairs.insert(entry.key.as_str().to_owned(), value);
                     }
                 }
             }

@@ -29,7 +29,7 @@ pub fn to_json(node: &Node) -> serde_json::Value {
         Kind::Map(map) => {
             let pairs = map
                 .iter()
-                .map(|entry| (entry.key.clone(), to_json(&entry.value)));
+                .map(|entry| (entry.key.as_str().to_owned(), to_json(&entry.value)));
             Value::Object(pairs.collect())
         }
         Kind::Scalar(scalar) => match scalar.resolved {
@@ -37,9 +37,11 @@ pub fn to_json(node: &Node) -> serde_json::Value {
             Resolved::Integer(value) => i64::try_from(value)
                 .map(Value::from)
                 .or_else(|_| u64::try_from(value).map(Value::from))
-                .unwrap_or_else(|_| Value::String(scalar.text.clone())),
+                .unwrap_or_else(|_| Value::String(scalar.text.as_str().to_owned())),
             Resolved::Float(value) => json_float(value),
-            Resolved::String | Resolved::Timestamp => Value::String(scalar.text.clone()),
+            Resolved::String | Resolved::Timestamp => {
+                Value::String(scalar.text.as_str().to_owned())
+            }
         },
     }
 }

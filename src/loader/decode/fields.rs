@@ -114,7 +114,7 @@ impl<'a> Fields<'a> {
         let map = self.node(key).and_then(Node::as_map);
         map.into_iter()
             .flat_map(Map::iter)
-            .map(|entry| Spanned::new(entry.key.clone(), entry.key_span))
+            .map(|entry| Spanned::new(entry.key.as_str().to_owned(), entry.key_span))
             .collect()
     }
 
@@ -157,7 +157,7 @@ impl<'a> Fields<'a> {
         for entry in node.as_map().into_iter().flat_map(Map::iter) {
             let fields = Fields::new(&entry.value, map.key(&entry.key), self.diagnostics);
             if let Some(value) = read(&entry.key, fields) {
-                entries.insert(entry.key.clone(), value);
+                entries.insert(entry.key.as_str().to_owned(), value);
             }
         }
         entries
@@ -197,6 +197,6 @@ pub(super) fn extensions(node: &Node) -> IndexMap<String, Node> {
         .into_iter()
         .flat_map(Map::iter)
         .filter(|entry| entry.key.starts_with("x-"))
-        .map(|entry| (entry.key.clone(), entry.value.clone()))
+        .map(|entry| (entry.key.as_str().to_owned(), entry.value.clone()))
         .collect()
 }

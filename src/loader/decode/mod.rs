@@ -31,12 +31,12 @@ pub(super) fn project(mut tree: Node, around: Around, diagnostics: &mut Diagnost
     let mut services = IndexMap::new();
     for entry in section(root, "services") {
         let decoded = service::decode(entry, &around, diagnostics);
-        services.insert(entry.key.clone(), decoded);
+        services.insert(entry.key.as_str().to_owned(), decoded);
     }
     let networks = section(root, "networks")
         .map(|entry| {
             (
-                entry.key.clone(),
+                entry.key.as_str().to_owned(),
                 resources::network(entry, &around, diagnostics),
             )
         })
@@ -44,7 +44,7 @@ pub(super) fn project(mut tree: Node, around: Around, diagnostics: &mut Diagnost
     let volumes = section(root, "volumes")
         .map(|entry| {
             (
-                entry.key.clone(),
+                entry.key.as_str().to_owned(),
                 resources::volume(entry, &around, diagnostics),
             )
         })
@@ -52,17 +52,22 @@ pub(super) fn project(mut tree: Node, around: Around, diagnostics: &mut Diagnost
     let secrets = section(root, "secrets")
         .map(|entry| {
             let secret = resources::shared_file("secrets", entry, &around, diagnostics);
-            (entry.key.clone(), secret)
+            (entry.key.as_str().to_owned(), secret)
         })
         .collect();
     let configs = section(root, "configs")
         .map(|entry| {
             let config = resources::shared_file("configs", entry, &around, diagnostics);
-            (entry.key.clone(), config)
+            (entry.key.as_str().to_owned(), config)
         })
         .collect();
     let models = section(&tree, "models")
-        .map(|entry| (entry.key.clone(), resources::model(entry, diagnostics)))
+        .map(|entry| {
+            (
+                entry.key.as_str().to_owned(),
+                resources::model(entry, diagnostics),
+            )
+        })
         .collect();
     move_services(&mut tree, &mut services);
     Project {
@@ -102,7 +107,7 @@ fn taken_extensions(tree: Node) -> IndexMap<String, Node> {
     };
     map.into_iter()
         .filter(|entry| entry.key.starts_with("x-"))
-        .map(|entry| (entry.key, entry.value))
+        .map(|entry| (entry.key.into(), entry.value))
         .collect()
 }
 

@@ -13,13 +13,13 @@ fn resource(entry: &Entry, around: &Around, fields: &mut Fields<'_>) -> Resource
     let name = fields.text("name").filter(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| {
         if external {
-            key.clone()
+            key.as_str().to_owned()
         } else {
             names::resource(&around.name, key)
         }
     });
     Resource {
-        key: key.clone(),
+        key: key.as_str().to_owned(),
         name,
         external,
         labels: fields.labels("labels"),
@@ -151,7 +151,7 @@ pub(super) fn model(entry: &Entry, diagnostics: &mut Diagnostics) -> LanguageMod
     let section = Path::ROOT.key("models");
     let mut fields = Fields::new(&entry.value, section.key(&entry.key), diagnostics);
     LanguageModel {
-        key: entry.key.clone(),
+        key: entry.key.as_str().to_owned(),
         span: entry.key_span,
         model: fields.text("model").unwrap_or_default(),
         canonical: entry.value.clone(),

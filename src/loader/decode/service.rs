@@ -19,7 +19,7 @@ pub(super) fn decode(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
     let mut fields = Fields::new(&entry.value, section.key(&entry.key), diagnostics);
     let f = &mut fields;
     Service {
-        name: entry.key.clone(),
+        name: entry.key.as_str().to_owned(),
         span: entry.key_span,
         image: f.spanned("image").filter(|image| !image.value.is_empty()),
         build: f.below("build", |build| self::build(build, around)),

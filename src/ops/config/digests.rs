@@ -65,7 +65,7 @@ pub(super) fn only_images(root: &Node) -> Node {
         if let Some(image) = entry.value.as_map().and_then(|it| it.entry("image")) {
             service.insert("image", image.key_span, image.value.clone());
         }
-        pinned.insert(&entry.key, entry.key_span, Node::map(service, span));
+        pinned.insert(entry.key.clone(), entry.key_span, Node::map(service, span));
     }
     let mut root = Map::new();
     root.insert("services", span, Node::map(pinned, span));
