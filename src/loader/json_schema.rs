@@ -216,7 +216,7 @@ mod tests {
                     return None;
                 }
                 match (
-                    &schema["properties"][&entry.key],
+                    &schema["properties"][entry.key.as_str()],
                     &schema["additionalProperties"],
                 ) {
                     (Value::Null, Value::Null | Value::Bool(false)) => Some(below),

@@ -252,7 +252,7 @@ fn runner() -> TestRunner {
 fn double_dollars(node: &mut Node) {
     match &mut node.kind {
         Kind::Null => {}
-        Kind::Scalar(scalar) => scalar.text = scalar.text.replace('$', "$$"),
+        Kind::Scalar(scalar) => scalar.text = scalar.text.replace('$', "$$").into(),
         Kind::List(items) => items.iter_mut().for_each(double_dollars),
         Kind::Map(map) => map
             .iter_mut()

@@ -461,10 +461,7 @@ impl<'a> Quick<'a> {
             match byte {
                 b',' | b']' | b'}' => break,
                 b':' if self.is_blank(at + offset + 1) => break,
-                b':' => match self.byte(at + offset + 1) {
-                    Some(b',' | b'[' | b']' | b'{' | b'}' | b'?') => return Err(GiveUp),
-                    _ => {}
-                },
+                b':' if self.is_flow_indicator(at + offset + 1) => return Err(GiveUp),
                 b'#' if length == offset => {}
                 b'\n' | b'[' | b'{' | b'?' | b'#' => return Err(GiveUp),
                 _ => {}
@@ -552,6 +549,10 @@ impl<'a> Quick<'a> {
     /// A blank, the end of a line or of the text.
     fn is_blank(&self, at: usize) -> bool {
         matches!(self.byte(at), None | Some(b' ' | b'\n'))
+    }
+
+    fn is_flow_indicator(&self, at: usize) -> bool {
+        self.byte(at).is_some_and(|byte| b",[]{}?".contains(&byte))
     }
 
     fn is_dash(&self, at: usize) -> bool {
