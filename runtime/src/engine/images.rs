@@ -30,7 +30,7 @@ pub struct ImportOptions {
 impl Engine {
     /// Takes in an archive of `docker save` or an OCI layout, plain or compressed; returns what
     /// was loaded: references, or ids of images without one.
-    pub fn load_images(&self, archive: impl Read) -> Result<Vec<String>> {
+    pub fn load_images(&self, archive: impl Read + Send) -> Result<Vec<String>> {
         let loaded =
             archive::load(self.roots(), archive).context(|| "load image archive".into())?;
         let mut names = Vec::new();
@@ -45,7 +45,11 @@ impl Engine {
     }
 
     /// Makes an image of one layer from a tar of a root file system.
-    pub fn import_image(&self, archive: impl Read, options: &ImportOptions) -> Result<Digest> {
+    pub fn import_image(
+        &self,
+        archive: impl Read + Send,
+        options: &ImportOptions,
+    ) -> Result<Digest> {
         // Everything that can be wrong with the options is found before the archive is read.
         let reference = match &options.reference {
             Some(text) => Some(Reference::parse(text)?.or_latest()),

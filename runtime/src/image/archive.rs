@@ -29,7 +29,7 @@ const DEPTH_LIMIT: u32 = 4;
 const LINK_LIMIT: u32 = 8;
 
 /// Takes in every image of an archive; returns them with the names they came with.
-pub fn load(roots: &Roots, archive: impl Read) -> Result<Vec<Loaded>> {
+pub fn load(roots: &Roots, archive: impl Read + Send) -> Result<Vec<Loaded>> {
     let members = Members::read(roots, archive)?;
     let guard = lock::acquire(roots, Lock::Images)?;
     let loading = Loading {
@@ -74,7 +74,7 @@ enum Member {
 }
 
 impl Members {
-    fn read(roots: &Roots, archive: impl Read) -> Result<Self> {
+    fn read(roots: &Roots, archive: impl Read + Send) -> Result<Self> {
         let staging = Staging::new(roots)?;
         let mut files = BTreeMap::new();
         let mut total_bytes = 0u64;

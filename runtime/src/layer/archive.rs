@@ -13,6 +13,8 @@ use tar::{EntryType, Header};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 const BLOCK: usize = 512;
+/// What content is copied through.
+const BUFFER: usize = 128 << 10;
 /// Extended headers and long names: more than any real one, less than a bomb.
 const EXTENSION_LIMIT_BYTES: u64 = 1 << 20;
 /// All of those before one entry.
@@ -90,6 +92,7 @@ pub struct Reader<R> {
     /// Content of the current entry that was not read yet.
     remaining: u64,
     padding: u64,
+    buffer: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
@@ -99,6 +102,7 @@ impl<R: Read> Reader<R> {
             stream,
             remaining: 0,
             padding: 0,
+            buffer: Vec::new(),
         }
     }
 
@@ -150,14 +154,7 @@ impl<R: Read> Reader<R> {
     /// Writes the current entry's content to a new file, holes and all.
     pub fn copy_to(&mut self, entry: &Entry, file: &mut File) -> Result<()> {
         let regions = match &entry.sparse {
-            Sparse::None => {
-                let copied = std::io::copy(&mut Content(self), file)?;
-                return if copied == entry.size {
-                    Ok(())
-                } else {
-                    Err(invalid("archive ends inside a file"))
-                };
-            }
+            Sparse::None => return self.copy_plain(entry, file),
             Sparse::Regions(regions) => regions.clone(),
             Sparse::InContent => self.regions_in_content()?,
         };
@@ -182,6 +179,28 @@ impl<R: Read> Reader<R> {
         }
         file.set_len(entry.size)?;
         Ok(())
+    }
+
+    /// Piece by piece through a buffer of ours: std's own is small, and the kernel can't splice
+    /// what was just decompressed.
+    fn copy_plain(&mut self, entry: &Entry, file: &mut File) -> Result<()> {
+        let mut copied = 0;
+        while self.remaining > 0 {
+            let wanted = usize::try_from(self.remaining).map_or(BUFFER, |left| left.min(BUFFER));
+            self.buffer.resize(BUFFER, 0);
+            let count = self.stream.read(&mut self.buffer[..wanted])?;
+            if count == 0 {
+                return Err(invalid("archive ends inside a file"));
+            }
+            file.write_all(&self.buffer[..count])?;
+            self.remaining -= count as u64;
+            copied += count as u64;
+        }
+        if copied == entry.size {
+            Ok(())
+        } else {
+            Err(invalid("archive ends inside a file"))
+        }
     }
 
     /// Reads to the very end, so that a digest of the stream covers all of it.

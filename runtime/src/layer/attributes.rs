@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, FileType, Gid, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::Result;
@@ -58,6 +58,24 @@ impl Attributes {
         }
         set_mtime(parent, name, self.mtime)
     }
+
+    /// Sets those of a file that was just made, by itself: its name is not looked up again.
+    pub fn apply_to_file(&self, file: BorrowedFd<'_>) -> Result<()> {
+        rustix::fs::fchown(
+            file,
+            Some(Uid::from_raw(self.uid)),
+            Some(Gid::from_raw(self.gid)),
+        )?;
+        rustix::fs::fchmod(file, Mode::from_raw_mode(self.mode))?;
+        for (key, value) in &self.xattrs {
+            if is_carried(key) && !key.contains(&0) {
+                let key = OsStr::from_bytes(key);
+                bear(rustix::fs::fsetxattr(file, key, value, XattrFlags::empty()))?;
+            }
+        }
+        rustix::fs::futimens(file, &times(self.mtime))?;
+        Ok(())
+    }
 }
 
 /// The time of change of the content.
@@ -70,36 +88,43 @@ pub(crate) fn mtime(stat: &Stat) -> (i64, u32) {
 
 /// Sets the time of change, of the access too: it would differ at every unpacking otherwise.
 pub(crate) fn set_mtime(parent: BorrowedFd<'_>, name: &[u8], mtime: (i64, u32)) -> Result<()> {
-    let time = Timespec {
-        tv_sec: mtime.0,
-        tv_nsec: mtime.1.into(),
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
     rustix::fs::utimensat(
         parent,
         OsStr::from_bytes(name),
-        &times,
+        &times(mtime),
         AtFlags::SYMLINK_NOFOLLOW,
     )?;
     Ok(())
 }
 
-/// Sets one attribute, unless it is none that a layer may bring. What this file system or our
-/// rights refuse must not fail a whole image.
+fn times(mtime: (i64, u32)) -> Timestamps {
+    let time = Timespec {
+        tv_sec: mtime.0,
+        tv_nsec: mtime.1.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+/// Sets one attribute, unless it is none that a layer may bring.
 fn set_xattr(parent: BorrowedFd<'_>, name: &[u8], key: &[u8], value: &[u8]) -> Result<()> {
     if !is_carried(key) || key.contains(&0) {
         return Ok(());
     }
     let flags = XattrFlags::empty();
-    match rustix::fs::lsetxattr(
+    bear(rustix::fs::lsetxattr(
         proc_path(parent, name),
         OsStr::from_bytes(key),
         value,
         flags,
-    ) {
+    ))
+}
+
+/// What this file system or our rights refuse must not fail a whole image.
+fn bear(set: Result<(), Errno>) -> Result<()> {
+    match set {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
         Err(errno) => Err(errno.into()),
     }

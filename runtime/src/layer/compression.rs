@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// Reads a plain, gzip or zstd stream as its plain content.
-pub fn decompress<'a>(mut stream: impl Read + 'a) -> Result<Box<dyn Read + 'a>> {
+pub fn decompress<'a>(mut stream: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
     let mut head = Vec::with_capacity(6);
     stream
         .by_ref()

@@ -4,6 +4,7 @@
 //! is made in staging and renamed, so one that exists is whole. The archives that layers came
 //! from are not kept: `diff` writes one anew when it is asked for.
 
+pub(crate) mod ahead;
 pub mod archive;
 pub mod attributes;
 pub mod chain;
@@ -71,7 +72,7 @@ pub fn get(roots: &Roots, chain_id: &Digest) -> Result<Layer> {
 pub fn unpack_archive(
     roots: &Roots,
     below: &[Digest],
-    archive: impl Read,
+    archive: impl Read + Send,
     expected: Option<&Digest>,
 ) -> Result<Layer> {
     if let Some(diff_id) = expected
@@ -82,16 +83,18 @@ pub fn unpack_archive(
     let staging = Staging::new(roots)?;
     let made = staging.join("layer");
     document::make_directory(&made.join("diff"))?;
-    let plain = Digesting::new(compression::decompress(archive)?);
-    let mut reader = archive::Reader::new(plain);
+    let plain = compression::decompress(archive)?;
     let lower = merged::Merged::new(&directories(roots, below))?;
-    let size_bytes = unpack::unpack(
-        &mut reader,
-        &made.join("diff"),
-        &lower,
-        unpack::Limits::default(),
-    )?;
-    let (_, diff_id, _) = reader.drain()?.finish();
+    let (ahead, filler) = ahead::pair();
+    let (unpacked, diff_id) = std::thread::scope(|scope| {
+        let filler = scope.spawn(move || filler.run(plain));
+        let unpacked = unpack_all(ahead, &made.join("diff"), &lower);
+        let diff_id = filler
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (unpacked, diff_id)
+    });
+    let size_bytes = unpacked?;
     if let Some(expected) = expected
         && *expected != diff_id
     {
@@ -108,6 +111,14 @@ pub fn unpack_archive(
     };
     place(roots, &made, &layer)?;
     Ok(layer)
+}
+
+/// The whole archive: what stands behind its end belongs to its digest.
+fn unpack_all(plain: impl Read, directory: &Path, lower: &merged::Merged) -> Result<u64> {
+    let mut reader = archive::Reader::new(plain);
+    let size_bytes = unpack::unpack(&mut reader, directory, lower, unpack::Limits::default())?;
+    reader.drain()?;
+    Ok(size_bytes)
 }
 
 /// Makes a layer of an overlay upper directory, which is moved, not copied: on the data root's

@@ -11,6 +11,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -89,7 +90,7 @@ struct Unpacker<'a> {
     directory_times: BTreeMap<Vec<u8>, (i64, u32)>,
     is_root_opaque: bool,
     /// Entries come directory by directory.
-    last_parent: Option<(Vec<u8>, OwnedFd)>,
+    last_parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
 }
 
 impl Unpacker<'_> {
@@ -107,12 +108,18 @@ impl Unpacker<'_> {
             return Ok(());
         }
         let parent = self.parent(parent_path)?;
-        let parent = parent.as_fd();
+        let parent = (*parent).as_fd();
         if name == b".wh..wh..opq" {
             return self.opaque(parent_path);
         }
         if let Some(hidden) = name.strip_prefix(b".wh.") {
             return whiteout(parent, hidden);
+        }
+        if entry.kind == Kind::File
+            && let Some(made) = create_file(parent, name)?
+        {
+            // Nothing of that name was there: the most frequent case by far.
+            return write_file(archive, entry, made);
         }
         let existing = lstat(parent, name)?;
         if entry.kind == Kind::Directory {
@@ -126,7 +133,11 @@ impl Unpacker<'_> {
             return self.hard_link(parent, &path, name, &entry.link);
         }
         self.clear(parent, name, &path, existing.as_ref())?;
-        let kind = make_node(archive, entry, parent, name)?;
+        if entry.kind == Kind::File {
+            let made = create_file(parent, name)?.ok_or(Errno::EXIST)?;
+            return write_file(archive, entry, made);
+        }
+        let kind = make_node(entry, parent, name)?;
         attributes_of(entry).apply(parent, name, kind)
     }
 
@@ -142,18 +153,19 @@ impl Unpacker<'_> {
     }
 
     /// The directory of an entry, made with its parents when the archive did not.
-    fn parent(&mut self, path: &[u8]) -> Result<OwnedFd> {
+    fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
         if let Some((last, fd)) = &self.last_parent
             && last == path
         {
-            return Ok(fd.try_clone()?);
+            return Ok(Rc::clone(fd));
         }
         let fd = match open_directory(self.root.as_fd(), path) {
             Ok(fd) => fd,
             Err(Errno::NOENT | Errno::NOTDIR) => self.make_parents(path)?,
             Err(errno) => return Err(errno.into()),
         };
-        self.last_parent = Some((path.to_vec(), fd.try_clone()?));
+        let fd = Rc::new(fd);
+        self.last_parent = Some((path.to_vec(), Rc::clone(&fd)));
         Ok(fd)
     }
 
@@ -317,13 +329,29 @@ impl Unpacker<'_> {
     }
 }
 
-/// Makes what is neither directory nor hard link.
-fn make_node<R: Read>(
-    archive: &mut Reader<R>,
-    entry: &Entry,
-    parent: BorrowedFd<'_>,
-    name: &[u8],
-) -> Result<FileType> {
+/// A new, empty file; `None` when the name is taken.
+fn create_file(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    match rustix::fs::openat(
+        parent,
+        OsStr::from_bytes(name),
+        flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::RUSR | Mode::WUSR,
+    ) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::EXIST) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn write_file<R: Read>(archive: &mut Reader<R>, entry: &Entry, made: OwnedFd) -> Result<()> {
+    let mut file = File::from(made);
+    archive.copy_to(entry, &mut file)?;
+    attributes_of(entry).apply_to_file(file.as_fd())
+}
+
+/// Makes a link or a device.
+fn make_node(entry: &Entry, parent: BorrowedFd<'_>, name: &[u8]) -> Result<FileType> {
     let path = OsStr::from_bytes(name);
     let device = |kind: FileType| -> Result<FileType> {
         let number = rustix::fs::makedev(entry.device.0, entry.device.1);
@@ -331,17 +359,6 @@ fn make_node<R: Read>(
         Ok(kind)
     };
     match entry.kind {
-        Kind::File => {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-            let fd = rustix::fs::openat(
-                parent,
-                path,
-                flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::RUSR | Mode::WUSR,
-            )?;
-            archive.copy_to(entry, &mut File::from(fd))?;
-            Ok(FileType::RegularFile)
-        }
         Kind::Symlink => {
             rustix::fs::symlinkat(OsStr::from_bytes(&entry.link), parent, path)?;
             Ok(FileType::Symlink)
@@ -352,7 +369,9 @@ fn make_node<R: Read>(
             rustix::fs::mknodat(parent, path, FileType::Fifo, Mode::RUSR, 0)?;
             Ok(FileType::Fifo)
         }
-        Kind::Directory | Kind::HardLink => Err(Error::new(ErrorKind::Internal, "made elsewhere")),
+        Kind::File | Kind::Directory | Kind::HardLink => {
+            Err(Error::new(ErrorKind::Internal, "made elsewhere"))
+        }
     }
 }
 

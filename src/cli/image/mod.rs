@@ -99,7 +99,7 @@ impl Verb {
     }
 }
 
-fn open(path: Option<&Path>) -> Result<Box<dyn Read>> {
+fn open(path: Option<&Path>) -> Result<Box<dyn Read + Send>> {
     match path {
         Some(path) if path.as_os_str() != "-" => match File::open(path) {
             Ok(file) => Ok(Box::new(file)),
