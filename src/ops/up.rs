@@ -129,6 +129,7 @@ fn plan(
         problems.extend(found);
         Error::invalid(problems, &loaded.sources)
     };
+    planner::refuse_too_many(project, choices).map_err(invalid)?;
     let image_ids = images::ids(&context.engine, project)?;
     let mut lowered =
         lowering::lower(project, &image_ids, &DiskFiles::default()).map_err(invalid)?;

@@ -25,7 +25,7 @@ pub use observed::{
 pub use plan::{
     Announce, Cause, Gate, Grace, Kept, Op, Plan, Question, Step, StepId, Subject, Until,
 };
-pub use reconcile::reconcile;
+pub use reconcile::{reconcile, refuse_too_many};
 
 /// What `up` and `create` may say beside the project itself.
 #[derive(Debug, Clone, Default, PartialEq)]

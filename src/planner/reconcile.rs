@@ -14,7 +14,7 @@ use super::gates::{Starter, ToStart};
 use super::{
     Cause, Kept, Observed, ObservedContainer, Op, Options, Plan, StepId, networks, volumes,
 };
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostic, Diagnostics};
 use crate::graph::ServiceGraph;
 use crate::lowering::Lowered;
 use crate::model::Project;
@@ -77,6 +77,38 @@ pub fn reconcile(
     Ok(reconciler.plan)
 }
 
+/// Containers of one project: more than one machine carries, less than fills its memory with a
+/// plan for them.
+const MOST_CONTAINERS: u64 = 10_000;
+
+/// Refuses a project of more containers than a plan holds, at the service that is too many.
+///
+/// # Errors
+/// That service, its number and the bound.
+pub fn refuse_too_many(project: &Project, options: &Options) -> Result<(), Diagnostics> {
+    let mut total = 0u64;
+    for (name, service) in &project.services {
+        let replicas = replicas(project, options, name);
+        total += u64::from(replicas);
+        if total > MOST_CONTAINERS {
+            let message = format!(
+                "services.{name}: {replicas} containers are too many: a project may have \
+                 {MOST_CONTAINERS}"
+            );
+            let mut problems = Diagnostics::default();
+            problems.push(Diagnostic::error(service.span, message));
+            return Err(problems);
+        }
+    }
+    Ok(())
+}
+
+fn replicas(project: &Project, options: &Options, service: &str) -> u32 {
+    let given = options.scale.get(service).copied();
+    let written = project.services.get(service);
+    given.unwrap_or_else(|| written.map_or(1, crate::model::Service::replicas))
+}
+
 /// What planning looks at.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
@@ -104,9 +136,7 @@ impl<'a> Scope<'a> {
 
     /// How many containers the service should have.
     pub(super) fn replicas(&self, service: &str) -> u32 {
-        let given = self.options.scale.get(service).copied();
-        let written = self.project.services.get(service);
-        given.unwrap_or_else(|| written.map_or(1, crate::model::Service::replicas))
+        replicas(self.project, self.options, service)
     }
 
     fn decide(&self, volumes: &[volumes::Decision]) -> Vec<Decision<'a>> {

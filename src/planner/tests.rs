@@ -7,7 +7,7 @@ use ketch_runtime::spec::{MountKind, NetworkMode};
 use super::teardown::{self, Down};
 use super::{
     Grace, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, Options,
-    Plan, Recreate, reconcile,
+    Plan, Recreate, reconcile, refuse_too_many,
 };
 use crate::graph::ServiceGraph;
 use crate::lowering::fixture::{
@@ -416,6 +416,20 @@ fn a_missing_external_network_is_an_error_before_anything_happens() {
     assert_eq!(
         message,
         "network app_default declared as external, but could not be found"
+    );
+}
+
+#[test]
+fn more_containers_than_a_plan_holds_are_refused() {
+    let mut project = app();
+    project.services["db"].scale = Some(9_999);
+    let mut options = Options::default();
+    refuse_too_many(&project, &options).unwrap();
+    options.scale.insert("web".into(), u32::MAX);
+    let problems = refuse_too_many(&project, &options).unwrap_err();
+    assert_eq!(
+        problems.iter().next().unwrap().message,
+        "services.web: 4294967295 containers are too many: a project may have 10000"
     );
 }
 
