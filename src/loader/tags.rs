@@ -1,6 +1,10 @@
 //! `!reset` and `!override`: what a later file takes away before it is merged.
 
-use crate::diag::{Diagnostic, Diagnostics};
+use std::collections::HashSet;
+
+use indexmap::IndexMap;
+
+use crate::diag::{Diagnostic, Diagnostics, Span};
 use crate::yaml::{Node, Tag, Tagged};
 
 /// Mappings that may be written as lists of `K=V`.
@@ -26,6 +30,8 @@ pub fn apply_below<'a>(
     earlier: &mut Node,
     diagnostics: &mut Diagnostics,
 ) {
+    // Mapping by mapping, so that many tags in a wide one are taken out at once.
+    let mut removals: IndexMap<&[String], Vec<(&str, &Tagged)>> = IndexMap::new();
     for tagged in tags {
         let below = tagged.path.len() >= prefix.len()
             && tagged
@@ -37,17 +43,19 @@ pub fn apply_below<'a>(
             continue;
         }
         match tagged.path[prefix.len()..].split_last() {
-            Some((last, way)) => remove(earlier, way, last, tagged, diagnostics),
+            Some((last, way)) => removals.entry(way).or_default().push((last, tagged)),
             None => *earlier = Node::null(earlier.span),
         }
+    }
+    for (way, removals) in removals {
+        remove(earlier, way, &removals, diagnostics);
     }
 }
 
 fn remove(
     node: &mut Node,
     way: &[String],
-    last: &str,
-    tagged: &Tagged,
+    removals: &[(&str, &Tagged)],
     diagnostics: &mut Diagnostics,
 ) {
     let mut here = node;
@@ -59,23 +67,29 @@ fn remove(
     }
     let Some(map) = here.as_map_mut() else { return };
     let pairs = way.last().filter(|key| PAIRS.contains(&key.as_str()));
-    if let (Some(pairs), Some(entry)) = (pairs, map.entry(last))
-        && entry.key_span == entry.value.span
-    {
-        // One place for key and value: an item of a list, which Compose's tags don't reach.
-        if tagged.tag == Tag::Reset {
-            let path = tagged.path.join(".");
-            let message =
-                format!("!reset of {path} has no effect: it was given as an item of a list");
-            diagnostics.push(
-                Diagnostic::warning(tagged.span, message)
-                    .label(entry.key_span, "the item")
-                    .hint(format!("write `{pairs}` as a mapping there")),
-            );
+    let mut gone = HashSet::new();
+    for (key, tagged) in removals {
+        match (pairs, map.entry(key)) {
+            (Some(pairs), Some(entry)) if entry.key_span == entry.value.span => {
+                if tagged.tag == Tag::Reset {
+                    diagnostics.push(without_effect(tagged, entry.key_span, pairs));
+                }
+            }
+            _ => {
+                gone.insert(*key);
+            }
         }
-        return;
     }
-    map.remove(last);
+    map.retain(|entry| !gone.contains(entry.key.as_str()));
+}
+
+/// One place for key and value: an item of a list, which Compose's tags don't reach.
+fn without_effect(tagged: &Tagged, item: Span, pairs: &str) -> Diagnostic {
+    let path = tagged.path.join(".");
+    let message = format!("!reset of {path} has no effect: it was given as an item of a list");
+    Diagnostic::warning(tagged.span, message)
+        .label(item, "the item")
+        .hint(format!("write `{pairs}` as a mapping there"))
 }
 
 #[cfg(test)]
@@ -110,5 +124,20 @@ mod tests {
             ),
             r#"{"services":{"a":{"ports":[1],"environment":{"A":1,"B":2},"nothing":{}},"b":{"image":"x"}}}"#
         );
+    }
+
+    /// One pass over the mapping, not one for each: this would take a minute.
+    #[test]
+    fn many_resets_in_one_mapping_are_taken_at_once() {
+        let keys = |value: &str| -> String {
+            let keys = (0..50_000).map(|number| format!("k{number}: {value}"));
+            format!(
+                "x-wide: {{{}, last: 1}}",
+                keys.collect::<Vec<_>>().join(", ")
+            )
+        };
+        let left = keys("1");
+        let right = keys("!reset null").replace("last: 1", "");
+        assert_eq!(overridden(&left, &right), r#"{"x-wide":{"last":1}}"#);
     }
 }
