@@ -135,7 +135,11 @@ pub(crate) fn yaml(text: &str) -> bool {
     // Whichever reader read it.
     let mut told = Diagnostics::default();
     let by_library = yaml::parse_by_library(text, file, &mut told);
-    assert_eq!((&documents, &diagnostics), (&by_library.documents, &told));
+    // As texts: `.nan` is not even equal to itself.
+    assert_eq!(
+        format!("{documents:?} {diagnostics:?}"),
+        format!("{:?} {told:?}", by_library.documents)
+    );
     for document in &documents {
         let written = write::to_yaml(&document.root);
         let mut told = Diagnostics::default();
