@@ -1,7 +1,6 @@
 //! Flags before the command, shared by all.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
@@ -175,13 +174,6 @@ impl Global {
         let failed = |what: &str, error: std::io::Error| Error::Failed(format!("{what}: {error}"));
         let working_dir =
             std::env::current_dir().map_err(|error| failed("working directory", error))?;
-        let stdin = if self.files.iter().any(|file| file.as_os_str() == "-") {
-            let text = std::io::read_to_string(std::io::stdin())
-                .map_err(|error| failed("standard input", error))?;
-            Some(Arc::from(text))
-        } else {
-            None
-        };
         // A variable that is not Unicode can't stand in a compose file either.
         let environment: IndexMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -189,7 +181,6 @@ impl Global {
         Ok(loader::Options {
             working_dir,
             config_files: self.files.clone(),
-            stdin,
             project_directory: self.project_directory.clone(),
             project_name: self.project_name.clone(),
             env_files: self.env_files.clone(),

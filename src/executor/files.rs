@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 
 use crate::loader::files::{Files, Unreadable};
 
-/// The files of this machine. Each is read once, so that all phases see the same text.
+/// The files of this machine, standard input as `-` among them. Each is read once, so that all phases see the same text.
 #[derive(Debug, Default)]
 pub struct DiskFiles {
     read: RefCell<IndexMap<PathBuf, Result<Arc<str>, Unreadable>>>,
@@ -36,12 +36,16 @@ impl Files for DiskFiles {
     }
 }
 
-/// Larger files are refused while they are read: a device may have no end.
+/// Larger files are refused while they are read: a device may have no end, nor may a pipe.
 const MOST_BYTES: u64 = 64 << 20;
 
+/// `-` is standard input.
 fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
+    let file: &mut dyn Read = match path.as_os_str() == "-" {
+        true => &mut std::io::stdin().lock(),
+        false => &mut std::fs::File::open(path)?,
+    };
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     match u64::try_from(bytes.len()) {
         Ok(length) if length <= MOST_BYTES => Ok(bytes),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::paths;
-use super::session::{EnvFile, Session};
+use super::session::{EnvFile, Session, is_stdin};
 use crate::diag::{Diagnostic, Severity};
 
 const NAMES: [&str; 4] = [
@@ -64,7 +64,7 @@ pub(super) fn find(session: &mut Session<'_>) -> Option<Found> {
         Some(directory) => absolute(&options.working_dir, directory),
         None => files
             .first()
-            .filter(|file| file.as_os_str() != "-")
+            .filter(|file| !is_stdin(file))
             .and_then(|file| file.parent())
             .map_or_else(|| options.working_dir.clone(), Path::to_owned),
     };
@@ -107,7 +107,7 @@ fn explicit_env_files(
 fn first_file_dir(session: &Session<'_>) -> Option<PathBuf> {
     let options = session.options;
     let first = options.config_files.first()?;
-    if first.as_os_str() == "-" {
+    if is_stdin(first) {
         return None;
     }
     absolute(&options.working_dir, first)
@@ -144,7 +144,7 @@ fn files(
         if session.diagnostics.has_errors() {
             return None;
         }
-        let full = |file: &PathBuf| match file.as_os_str() == "-" {
+        let full = |file: &PathBuf| match is_stdin(file) {
             true => file.clone(),
             false => absolute(&options.working_dir, file),
         };

@@ -54,7 +54,7 @@ pub struct Options {
     pub working_dir: PathBuf,
     /// `-f`, in order; `-` is standard input. Empty: `COMPOSE_FILE`, else discovery.
     pub config_files: Vec<PathBuf>,
-    /// The text of standard input, when `-f -` was given.
+    /// The text of standard input, if it is at hand; else `-` is asked for as a file.
     pub stdin: Option<Arc<str>>,
     /// `--project-directory`.
     pub project_directory: Option<PathBuf>,

@@ -45,6 +45,11 @@ pub(super) struct Session<'a> {
     texts: BTreeMap<PathBuf, (FileId, Arc<str>)>,
 }
 
+/// Whether a file is standard input by another name.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 impl<'a> Session<'a> {
     pub(super) fn new(files: &'a dyn Files, options: &'a Options) -> Self {
         let mut origins = Origins::new(options.origins);
@@ -101,9 +106,8 @@ impl<'a> Session<'a> {
         path: &Path,
         asked_at: Option<Span>,
     ) -> Option<(FileId, Arc<str>)> {
-        if path.as_os_str() == "-" {
-            let text = self.options.stdin.clone().unwrap_or_else(|| "".into());
-            return Some((self.sources.add("<stdin>", Arc::clone(&text)), text));
+        if let (true, Some(text)) = (is_stdin(path), &self.options.stdin) {
+            return Some(self.keep(path, Arc::clone(text)));
         }
         if let Some(known) = self.texts.get(path) {
             return Some(known.clone());
@@ -122,7 +126,10 @@ impl<'a> Session<'a> {
     }
 
     fn keep(&mut self, path: &Path, text: Arc<str>) -> (FileId, Arc<str>) {
-        let name = self.shown(path);
+        let name = match is_stdin(path) {
+            true => "<stdin>".to_owned(),
+            false => self.shown(path),
+        };
         let known = (self.sources.add(name, Arc::clone(&text)), text);
         self.texts.insert(path.to_owned(), known.clone());
         known
