@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
+
+use indexmap::IndexMap;
 
 use super::events::library::{Input, Library};
 use super::events::quick::Quick;
@@ -112,7 +113,7 @@ fn read<'a, S: Source<'a>>(
         file,
         diagnostics: Diagnostics::default(),
         errors: 0,
-        anchors: HashMap::new(),
+        anchors: IndexMap::new(),
         open: Vec::new(),
         path: Vec::new(),
         own: 0,
@@ -145,7 +146,7 @@ struct Builder<'a, S> {
     file: FileId,
     diagnostics: Diagnostics,
     errors: usize,
-    anchors: HashMap<String, Anchored>,
+    anchors: IndexMap<String, Anchored>,
     /// The anchors of the collections that are open, by depth; empty when without.
     open: Vec<String>,
     /// The way down to the present value, for messages.
@@ -743,6 +744,17 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_anchors_that_are_equally_near_the_same_is_meant_every_time() {
+        let text = "x: [&x1 1, &x2 2, &x3 3, &x4 4, &x5 5, *x]";
+        for _ in 0..8 {
+            let mut diagnostics = Diagnostics::default();
+            parse(text, FileId(0), &mut diagnostics);
+            let hints = &diagnostics.iter().next().unwrap().hints;
+            assert_eq!(hints[..], ["did you mean `*x1`?"]);
         }
     }
 

@@ -11,6 +11,9 @@ use std::io::{BufReader, Chain, Read};
 /// bytes a letter.
 const PIECE: usize = 16 << 10;
 
+/// All blanks of a text whose commas have long runs of tabs before them.
+const MOST_ADDED_BYTES: usize = 64 << 20;
+
 /// What the library reads from.
 pub(super) type Reader<'a> = BufReader<Chain<&'a [u8], &'a [u8]>>;
 
@@ -46,11 +49,11 @@ impl<'a> Input<'a> {
     }
 
     fn add_blanks(&mut self, body: &str, commas: &[usize]) {
-        // Nobody writes eight tabs, be it by escapes, before a comma.
-        self.blank = "\t".repeat(8);
-        while body.contains(&format!("{},", self.blank)) {
-            self.blank.push('\t');
-        }
+        // One more than any comma of the text has before it, be it by escapes; as long as what is
+        // added stays small.
+        let most = (MOST_ADDED_BYTES / commas.len()).max(8);
+        let tabs = tabs_before_commas(body) + 1;
+        self.blank = "\t".repeat(tabs.clamp(8, most));
         let mut with_blanks = String::with_capacity(body.len() + commas.len() * self.blank.len());
         let mut from = 0;
         for comma in commas {
@@ -99,6 +102,21 @@ impl<'a> Input<'a> {
     }
 }
 
+/// The longest run of tabs, in all of their spellings, right before a comma.
+fn tabs_before_commas(text: &str) -> usize {
+    const SPELLINGS: [&str; 6] = ["\\\t", "\t", "\\t", "\\x09", "\\u0009", "\\U00000009"];
+    let run = |(comma, _): (usize, &str)| {
+        let mut before = &text[..comma];
+        let mut tabs = 0;
+        while let Some(rest) = SPELLINGS.iter().find_map(|it| before.strip_suffix(it)) {
+            before = rest;
+            tabs += 1;
+        }
+        tabs
+    };
+    text.match_indices(',').map(run).max().unwrap_or(0)
+}
+
 /// The commas that end a run of letters which would be a tag's if one began there.
 fn commas_behind_tags(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
@@ -131,6 +149,13 @@ mod tests {
         assert_eq!([1, 11, 27].map(|index| input.offset(index)), [4, 6, 14]);
         assert!(input.is_parted_comma(6) && !input.is_parted_comma(7));
         assert_eq!(Input::new("a: !b c, d").body, "a: !b c, d");
+    }
+
+    #[test]
+    fn blanks_are_longer_than_any_tabs_that_are_meant() {
+        let escaped = format!("\"a{}\\x09\t,b !c,\"", "\\t".repeat(9));
+        assert_eq!(Input::new(&escaped).blank.len(), 12);
+        assert_eq!(Input::new("\"a\\t,b !c,\"").blank.len(), 8);
     }
 
     #[test]
