@@ -3,8 +3,9 @@
 set -eu
 
 case "$1" in
-    # busybox: what test images are made of. The others look at the host from outside of ketch.
-    test) wanted="busybox-static:busybox mmdebstrap:mmdebstrap iproute2:ip util-linux:nsenter curl:curl nftables:nft" ;;
+    # busybox: what test images are made of. A registry, and another client of it. The others look at the host from outside of ketch.
+    test) wanted="busybox-static:busybox mmdebstrap:mmdebstrap iproute2:ip util-linux:nsenter curl:curl nftables:nft \
+docker-registry:docker-registry skopeo:skopeo openssl:openssl" ;;
     demo) wanted="mmdebstrap:mmdebstrap curl:curl" ;;
     *) echo "usage: packages.sh test|demo" >&2; exit 2 ;;
 esac

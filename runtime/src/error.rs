@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Invalid,
     /// The kernel or the rights of the caller refuse.
     Denied,
+    /// Somebody outside refuses: a registry that does not know us.
+    Unauthorized,
     /// Known, but not carried out by this ketch or this kernel.
     Unsupported,
     /// A resource ran out, or something outside did not answer.
@@ -111,8 +113,12 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {}
 
 impl From<std::io::Error> for Error {
+    /// One of ours that went through a reader is itself again.
     fn from(error: std::io::Error) -> Self {
-        Self::new(kind_of_io(&error), text_of_io(&error))
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(error) => Self::new(kind_of_io(&error), text_of_io(&error)),
+        }
     }
 }
 
@@ -140,6 +146,8 @@ fn kind_of_io(error: &std::io::Error) -> ErrorKind {
         Io::StorageFull | Io::QuotaExceeded | Io::OutOfMemory => ErrorKind::Unavailable,
         Io::TimedOut => ErrorKind::TimedOut,
         Io::Unsupported => ErrorKind::Unsupported,
+        // Not the kernel's EINVAL: a decoder's word for damaged input.
+        Io::InvalidData | Io::InvalidInput if error.raw_os_error().is_none() => ErrorKind::Invalid,
         Io::ResourceBusy | Io::DirectoryNotEmpty => ErrorKind::InUse,
         _ => ErrorKind::Internal,
     }

@@ -3,7 +3,8 @@
 //! No daemon, no helper programs: every verb is a function on [`engine::Engine`], and
 //! each running container has one small monitor process (this binary, re-executed). It
 //! knows nothing of projects and services; labels pass through unread. It never prints
-//! and reads neither environment nor home directory: it is given its roots.
+//! and reads neither environment nor home directory: it is given its roots. (HTTP's proxies and the
+//! host's certificates are found through the environment, by the libraries that use them.)
 //!
 //! **The order of the modules below is the architecture**: a module imports only from
 //! those above it (`tests/tidy.rs` holds everyone to it), and it is the order in which to
@@ -40,6 +41,9 @@ pub mod security;
 pub mod network;
 pub mod init;
 pub mod features;
+
+// Images from elsewhere
+pub mod registry;
 
 // The keeper of one container
 pub mod monitor;

@@ -7,6 +7,7 @@ mod completion;
 mod compose;
 mod exit;
 mod image;
+mod login;
 mod network;
 mod options;
 mod parse;
@@ -70,6 +71,8 @@ enum Command {
     /// Manage what ketch keeps
     #[command(subcommand)]
     System(system::Verb),
+    Login(login::Login),
+    Logout(login::Logout),
     /// Generate the autocompletion script for the specified shell
     Completion(completion::Args),
 }
@@ -123,6 +126,7 @@ fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
         cancel: signals.first(),
         signals,
         project: global.project()?,
+        registry: global.registry(),
         dry_run: global.dry_run,
         parallel: global.parallel()?,
         turn: Mutex::default(),
@@ -133,6 +137,8 @@ fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
         Command::Network(verb) => verb.run(&context),
         Command::Volume(verb) => verb.run(&context),
         Command::System(verb) => verb.run(&context),
+        Command::Login(args) => args.run(&context),
+        Command::Logout(args) => args.run(&context),
         Command::Completion(args) => args.run::<Ketch>(&context),
     }
     .map_err(|error| match error {

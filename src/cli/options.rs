@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
+use ketch_runtime::registry::settings as registry;
 use ketch_runtime::store::Roots;
 
 use crate::loader;
@@ -149,6 +150,19 @@ impl Global {
                 .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))
         };
         Ok(Roots::new(absolute(&self.root)?, absolute(&self.run_root)?))
+    }
+
+    /// Where what concerns registries is written down: as Docker's command line looks for it.
+    pub(super) fn registry(&self) -> registry::Settings {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let home = || set("HOME").map(|home| PathBuf::from(home).join(".docker"));
+        registry::Settings {
+            user: set("DOCKER_CONFIG").map(PathBuf::from).or_else(home),
+            auth_config: std::env::var("DOCKER_AUTH_CONFIG")
+                .ok()
+                .filter(|text| !text.is_empty()),
+            ..registry::Settings::default()
+        }
     }
 
     /// At most so many operations at once; `None`: no limit.

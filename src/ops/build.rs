@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use ketch_runtime::builder::{self, BuildError, BuildEvent, BuildRequest, DockerfileSource, Place};
 use ketch_runtime::error::ErrorKind;
 
-use super::{Context, Error, Result};
+use super::{Context, Error, Result, push, registry};
 use crate::diag::{Diagnostic, Diagnostics, Severity, Sources, Span};
 use crate::graph::ServiceGraph;
 use crate::loader;
@@ -22,6 +22,10 @@ pub struct Options {
     /// `--build-arg`, verbatim.
     pub args: Vec<String>,
     pub no_cache: bool,
+    /// Fresh copies of the images that builds begin with.
+    pub pull: bool,
+    /// Push what was built.
+    pub push: bool,
     pub quiet: bool,
     pub with_dependencies: bool,
 }
@@ -32,6 +36,8 @@ pub struct Extra {
     /// Absent values take the caller's.
     pub args: IndexMap<String, Option<String>>,
     pub no_cache: bool,
+    /// Fresh copies of the images that builds begin with.
+    pub pull: bool,
     pub quiet: bool,
 }
 
@@ -79,9 +85,22 @@ pub fn run(context: &Context, options: Options) -> Result<()> {
     let extra = Extra {
         args: args.collect(),
         no_cache: options.no_cache,
+        pull: options.pull,
         quiet: options.quiet,
     };
-    services(context, &project, &buildable, &extra)
+    services(context, &project, &buildable, &extra)?;
+    if options.push {
+        push::run(
+            context,
+            push::Options {
+                services: buildable,
+                ignore_failures: false,
+                include_dependencies: false,
+                quiet: options.quiet,
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// Builds the images of these services, one after the other: one may be the base of the next.
@@ -96,7 +115,7 @@ pub fn services(
 ) -> Result<()> {
     let options = lowered::BuildOptions {
         no_cache: extra.no_cache,
-        pull: false,
+        pull: extra.pull,
         args: extra.args.clone(),
     };
     let wanted = services
@@ -138,9 +157,6 @@ fn refuse_what_is_missing(request: &lowered::BuildRequest) -> Result<()> {
             "ketch can't build for platform {platform} on {here} yet"
         ));
     }
-    if request.pull {
-        return refuse("build.pull needs a registry, and ketch can't pull yet".into());
-    }
     Ok(())
 }
 
@@ -154,9 +170,12 @@ fn one(context: &Context, request: lowered::BuildRequest, progress: &Progress) -
     }
     let mut steps: IndexMap<usize, Step> = IndexMap::new();
     let mut tell = |event| show(event, &mut steps, progress, &id);
+    let fresh = request.pull;
+    let fetch = |name: &str| registry::image_or_pull(context, name, fresh, progress);
     match builder::build(
         &context.engine,
         &into_runtime(request),
+        &fetch,
         &mut tell,
         &context.cancel,
     ) {

@@ -1,14 +1,18 @@
 //! Images: `images`, and what `up` needs before anything is made.
 
+use std::time::Duration;
+
 use indexmap::{IndexMap, IndexSet};
 use ketch_runtime::engine::Engine;
 use ketch_runtime::error::ErrorKind;
 use ketch_runtime::image::Image;
 use serde_json::json;
 
+use super::pull::{self, Wanted};
 use super::scope::Scope;
 use super::{Context, Error, Result, build};
 use crate::diag::{Diagnostic, Diagnostics};
+use crate::loader::Loaded;
 use crate::lowering;
 use crate::model::{Project, PullPolicy, Service};
 use crate::ui::table::{self, Layout};
@@ -22,6 +26,8 @@ pub struct Policy {
     pub pull: Pull,
     /// No output of builds.
     pub quiet: bool,
+    /// No progress of pulls.
+    pub quiet_pull: bool,
 }
 
 /// `--pull`.
@@ -60,9 +66,8 @@ impl Pull {
 enum Need {
     Nothing,
     Build,
-    /// It is not here, and nothing of ours can get it.
+    /// It is not here, and may not be fetched.
     Missing,
-    /// The user asked for a fresh copy, and registries are not there yet.
     Pull,
 }
 
@@ -71,6 +76,8 @@ enum Need {
 pub struct Needs {
     /// Services whose image is to be built.
     pub to_build: Vec<String>,
+    /// Images to fetch first, each once.
+    pub to_pull: Vec<Wanted>,
     /// Images that can't be had, each at its place.
     pub problems: Diagnostics,
 }
@@ -87,8 +94,16 @@ pub fn needs(context: &Context, project: &Project, policy: Policy) -> Result<Nee
         }
         let reference = lowering::image_name(project, service);
         let here = exists(&context.engine, &reference)?;
-        let (what, hint) = match need(service, policy, here) {
+        let age = || is_older(&context.engine, &reference, refreshed(service));
+        let (what, hint) = match need(service, policy, here, age)? {
             Need::Nothing => continue,
+            Need::Pull => {
+                let wanted = Wanted::of(project, service);
+                if !needs.to_pull.iter().any(|it| it.reference == reference) {
+                    needs.to_pull.push(wanted);
+                }
+                continue;
+            }
             Need::Build => {
                 lowering::refused::build(service, &mut needs.problems);
                 needs.to_build.push(service.name.clone());
@@ -98,12 +113,8 @@ pub fn needs(context: &Context, project: &Project, policy: Policy) -> Result<Nee
                 ("is not here, and it may not be built", "build it first")
             }
             Need::Missing => (
-                "is not here",
-                "load it with `ketch image load` or `ketch image import`",
-            ),
-            Need::Pull => (
-                "is to be pulled, and ketch can't pull from registries yet",
-                "load it with `ketch image load`, and use `pull_policy: missing`",
+                "is not here, and it may not be pulled",
+                "pull it first, or load it with `ketch image load`",
             ),
         };
         let image = service.image.as_ref();
@@ -135,7 +146,47 @@ pub fn build(context: &Context, project: &Project, needs: &Needs, policy: Policy
     build::services(context, project, &needs.to_build, &extra)
 }
 
-fn need(service: &Service, policy: Policy, here: bool) -> Need {
+/// Fetches what is to be fetched; what can't be had is told at its place.
+///
+/// # Errors
+/// Images that can't be had.
+pub fn pull(context: &Context, loaded: &Loaded, needs: &Needs, quiet: bool) -> Result<()> {
+    if needs.to_pull.is_empty() {
+        return Ok(());
+    }
+    let progress = if quiet {
+        context.ui.quiet_progress()
+    } else {
+        context.ui.progress("Pulling")
+    };
+    let failures = pull::all(context, &needs.to_pull, &progress)?;
+    progress.finish();
+    let mut problems = Diagnostics::default();
+    for failure in failures {
+        let name = &failure.wanted.service;
+        let message = format!(
+            "service {name:?}: image {}: {}",
+            failure.wanted.reference, failure.error
+        );
+        let Some(service) = loaded.project.services.get(name) else {
+            continue;
+        };
+        let span = service.image.as_ref().map_or(service.span, |it| it.span);
+        problems.push(Diagnostic::error(span, message));
+    }
+    if problems.has_errors() {
+        return Err(Error::invalid(problems, &loaded.sources));
+    }
+    Ok(())
+}
+
+/// `is_old` says whether the registry was asked long ago; only asked where the policy has an age.
+fn need(
+    service: &Service,
+    policy: Policy,
+    here: bool,
+    is_old: impl FnOnce() -> Result<bool>,
+) -> Result<Need> {
     let pull = match (policy.pull, service.pull_policy) {
         (Pull::Policy, policy) => policy,
         (Pull::Always, _) => PullPolicy::Always,
@@ -145,15 +196,42 @@ fn need(service: &Service, policy: Policy, here: bool) -> Need {
     };
     let buildable = service.build.is_some();
     let may_build = buildable && !policy.no_build;
-    match pull {
+    Ok(match pull {
         _ if may_build && (policy.build || pull == PullPolicy::Build) => Need::Build,
         // A service with only a build has nothing to pull.
         PullPolicy::Always if service.image.is_some() && !buildable => Need::Pull,
+        PullPolicy::Every(_) if here && !buildable && is_old()? => Need::Pull,
         _ if here => Need::Nothing,
         PullPolicy::Never => Need::Missing,
         _ if may_build => Need::Build,
+        _ if service.image.is_some() => Need::Pull,
         _ => Need::Missing,
+    })
+}
+
+/// `pull_policy: every_…`.
+fn refreshed(service: &Service) -> Duration {
+    match service.pull_policy {
+        PullPolicy::Every(age) => age,
+        _ => Duration::ZERO,
     }
+}
+
+/// Whether the registry of an image was last asked longer ago than that.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn is_older(engine: &Engine, reference: &str, age: Duration) -> Result<bool> {
+    let image = match engine.image(reference) {
+        Ok(image) => image,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    let now = jiff::Timestamp::now();
+    Ok(image.last_tagged.is_none_or(|then| {
+        let since = Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO);
+        since > age
+    }))
 }
 
 /// The image id of each service, as far as the images are here.
@@ -348,7 +426,9 @@ mod tests {
         let project = testing::project(
             "services:\n  a: {build: .}\n  b: {image: b}\n  c: {image: c, pull_policy: always}\n",
         );
-        let need = |service: &str, policy, here| need(&project.services[service], policy, here);
+        let need = |service: &str, policy, here| {
+            need(&project.services[service], policy, here, || Ok(true)).unwrap()
+        };
         let usual = Policy::default();
         let build = Policy {
             build: true,
@@ -362,7 +442,7 @@ mod tests {
         assert_eq!(need("a", usual, true), Need::Nothing);
         assert_eq!(need("a", build, true), Need::Build);
         assert_eq!(need("a", no_build, false), Need::Missing);
-        assert_eq!(need("b", usual, false), Need::Missing);
+        assert_eq!(need("b", usual, false), Need::Pull);
         assert_eq!(need("b", build, true), Need::Nothing);
         assert_eq!(need("c", usual, true), Need::Pull);
         let never = Policy {
@@ -370,6 +450,7 @@ mod tests {
             ..usual
         };
         assert_eq!(need("c", never, true), Need::Nothing);
+        assert_eq!(need("c", never, false), Need::Missing);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod perform;
 pub mod port;
 pub mod ps;
 pub mod pull;
+pub mod push;
+pub mod registry;
 pub mod restart;
 pub mod rm;
 pub mod scope;
@@ -57,6 +59,8 @@ pub struct Context {
     pub signals: Signals,
     /// How the project is found; operations add which services they want.
     pub project: loader::Options,
+    /// Where what concerns registries is written down.
+    pub registry: ketch_runtime::registry::settings::Settings,
     pub dry_run: bool,
     /// The project's lock, between planning and the first start.
     pub turn: Mutex<Option<Guard>>,

@@ -83,8 +83,9 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     let needs = images::needs(context, project, options.images)?;
     // Everything that is wrong is told before anything is made, images of our own included.
     let mut planned = plan(context, &loaded, &graph, &choices, &needs.problems)?;
-    if !needs.to_build.is_empty() {
+    if !needs.to_build.is_empty() || !needs.to_pull.is_empty() {
         context.end_turn();
+        images::pull(context, &loaded, &needs, options.images.quiet_pull)?;
         images::build(context, project, &needs, options.images)?;
         planned = plan(context, &loaded, &graph, &choices, &Diagnostics::default())?;
     }

@@ -22,6 +22,7 @@ mod logs;
 mod network;
 mod preflight;
 mod recreation;
+mod registry;
 mod rights;
 mod top;
 mod up;

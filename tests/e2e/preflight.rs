@@ -75,7 +75,7 @@ fn three_conflicts_of_one_file_are_told_at_once() {
     let project = world.project(
         "app",
         "services:\n  a:\n    image: busybox\n    ports: ['8080:80']\n  b:\n    image: busybox\n    ports: ['9000:80', '7000:80']\n  \
-         c:\n    image: busybox\n    ports: ['7000:81']\n  d:\n    image: nosuch\n    volumes:\n      \
+         c:\n    image: busybox\n    ports: ['7000:81']\n  d:\n    image: nosuch\n    pull_policy: never\n    volumes:\n      \
          - {type: bind, source: ./none, target: /data, bind: {create_host_path: false}}\n",
     );
     refused(
@@ -90,7 +90,7 @@ fn three_conflicts_of_one_file_are_told_at_once() {
             "service \"c\": Bind for 0.0.0.0:7000 failed: port is already allocated by service \"b\"",
             "compose.yaml:12:12",
             "image nosuch is not here",
-            "compose.yaml:14:9",
+            "compose.yaml:15:9",
             "bind source path does not exist",
         ],
     );

@@ -137,6 +137,8 @@ impl World {
             .args(args)
             .env("KETCH_ROOT", self.root("data"))
             .env("KETCH_RUN", self.root("run"))
+            .env("DOCKER_CONFIG", self.root("docker"))
+            .env_remove("DOCKER_AUTH_CONFIG")
             .env_remove("COMPOSE_FILE")
             .env_remove("COMPOSE_PROJECT_NAME");
         command

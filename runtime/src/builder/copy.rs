@@ -348,7 +348,7 @@ impl<'a> Writer<'a> {
         unpack::unpack(
             &mut reader,
             Path::new(&target),
-            &Merged::empty(),
+            || Ok(Merged::empty()),
             unpack::Limits::default(),
         )
         .context(|| format!("unpack {}", node.path.display()))?;

@@ -25,7 +25,8 @@ use indexmap::IndexMap;
 use crate::cancel::Cancel;
 use crate::content::digest::Digest;
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::Image;
 
 /// What to build.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,6 +49,9 @@ pub struct BuildRequest {
     pub extra_hosts: Vec<(String, String)>,
     pub shm_size_bytes: Option<u64>,
 }
+
+/// Gets the image that a FROM or `COPY --from` names: from the store, or from where it can be had.
+pub type Fetch<'a> = dyn Fn(&str) -> Result<Image> + 'a;
 
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +134,7 @@ impl From<Error> for BuildError {
 pub fn build(
     engine: &Engine,
     request: &BuildRequest,
+    fetch: &Fetch<'_>,
     events: &mut dyn FnMut(BuildEvent),
     cancel: &Cancel,
 ) -> Result<Digest, BuildError> {
@@ -146,7 +151,7 @@ pub fn build(
     let target = request.target.as_deref();
     let globals = stages::globals(&file, &request.arguments, target).map_err(at)?;
     let plan = stages::plan(&file, &globals, target).map_err(at)?;
-    let solver = solve::Solver::new(engine, request, &file, &globals, &plan, cancel)?;
+    let solver = solve::Solver::new(engine, request, fetch, &file, &globals, &plan, cancel)?;
     solver.solve(events).map_err(|failure| BuildError {
         place: failure
             .lines

@@ -57,6 +57,9 @@ pub fn run(
         spec.labels.insert(BUILDER_LABEL.into(), stage);
     }
     let image = Image {
+        repo_digests: Vec::new(),
+        manifests: Vec::new(),
+        last_tagged: None,
         id: Digest::of(b""),
         references: Vec::new(),
         config: ImageConfig::default(),

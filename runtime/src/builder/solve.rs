@@ -14,7 +14,7 @@ use super::draft::{DEFAULT_PATH, Draft, heredoc_body};
 use super::ignore::Ignore;
 use super::run::{self, RunStep};
 use super::stages::{self, Base, Globals, Stages};
-use super::{BuildEvent, BuildRequest, context, copy, select};
+use super::{BuildEvent, BuildRequest, Fetch, context, copy, select};
 use crate::cancel::Cancel;
 use crate::content::digest::Digest;
 use crate::engine::Engine;
@@ -49,10 +49,10 @@ impl From<Error> for Failure {
 }
 
 /// One build being carried out.
-#[derive(Debug)]
 pub struct Solver<'a> {
     engine: &'a Engine,
     request: &'a BuildRequest,
+    fetch: &'a Fetch<'a>,
     file: &'a Dockerfile,
     globals: &'a Globals,
     plan: &'a Stages,
@@ -64,6 +64,12 @@ pub struct Solver<'a> {
     steps: usize,
 }
 
+impl std::fmt::Debug for Solver<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Solver({:?})", self.request)
+    }
+}
+
 impl<'a> Solver<'a> {
     /// Reads the ignore file and checks the context.
     ///
@@ -72,6 +78,7 @@ impl<'a> Solver<'a> {
     pub fn new(
         engine: &'a Engine,
         request: &'a BuildRequest,
+        fetch: &'a Fetch<'a>,
         file: &'a Dockerfile,
         globals: &'a Globals,
         plan: &'a Stages,
@@ -82,6 +89,7 @@ impl<'a> Solver<'a> {
         Ok(Self {
             engine,
             request,
+            fetch,
             file,
             globals,
             plan,
@@ -177,14 +185,11 @@ impl<'a> Solver<'a> {
                     &format!("[{}] FROM {name}", stage_name(self.file, index)),
                     events,
                 );
-                let image = self.engine.image(name);
-                let image = match image {
+                let image = match (self.fetch)(name) {
                     Ok(image) => image,
                     Err(error) => {
                         events(BuildEvent::Failed { step });
-                        let hint =
-                            "load it with `ketch image load`, or make it with `ketch image import`";
-                        return Err(error.context(format!("FROM {name} ({hint})")));
+                        return Err(error.context(format!("FROM {name}")));
                     }
                 };
                 events(BuildEvent::Cached { step });
@@ -495,8 +500,7 @@ impl<'a> Solver<'a> {
         let layers = match stage {
             Some(earlier) => self.done[&earlier].layers.clone(),
             None => {
-                self.engine
-                    .image(from)
+                (self.fetch)(from)
                     .context(|| format!("COPY --from={from}"))?
                     .layers
             }

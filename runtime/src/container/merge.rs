@@ -388,6 +388,9 @@ mod tests {
 
     fn image(config: RunConfig) -> Image {
         Image {
+            repo_digests: Vec::new(),
+            manifests: Vec::new(),
+            last_tagged: None,
             id: format!("sha256:{}", "0".repeat(64)).try_into().unwrap(),
             references: vec![],
             config: ImageConfig {

@@ -1,4 +1,4 @@
-//! Images: load, import, list, inspect, tag, remove.
+//! Images: pull, push, load, import, list, inspect, tag, remove.
 
 use std::io::Read;
 
@@ -7,12 +7,15 @@ use jiff::Timestamp;
 
 use super::Engine;
 use crate::content::digest::Digest;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::config::{History, ImageConfig};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 use crate::image::{Image, archive, change, store};
 use crate::layer;
+use crate::registry::Registries;
+use crate::registry::pull::{OnLayer, Pulled};
+use crate::registry::push::{OnPush, Pushed};
 use crate::store::events::{self, Event};
 
 pub use crate::image::store::RemovedImage;
@@ -42,6 +45,46 @@ impl Engine {
             names.extend(image.references);
         }
         Ok(names)
+    }
+
+    /// Fetches an image from its registry. An absent platform is the host's.
+    pub fn pull_image(
+        &self,
+        registries: &Registries,
+        name: &str,
+        platform: Option<&Platform>,
+        on: &OnLayer<'_>,
+    ) -> Result<Pulled> {
+        let reference = Reference::parse(name)?.or_latest();
+        let pulled = registries.pull(self.roots(), &reference, platform, on)?;
+        self.tell("pull", &pulled.image.id, &reference.familiar());
+        Ok(pulled)
+    }
+
+    /// Sends an image to the registry that its name says.
+    pub fn push_image(
+        &self,
+        registries: &Registries,
+        name: &str,
+        on: &OnPush<'_>,
+    ) -> Result<Pushed> {
+        let reference = Reference::parse(name)?.or_latest();
+        if reference.digest.is_some() {
+            let message = "cannot push a digest reference";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let named = store::find(self.roots(), &reference.familiar())?
+            .filter(|image| image.references.contains(&reference.familiar()));
+        let image = named.ok_or_else(|| {
+            let message = format!(
+                "An image does not exist locally with the tag: {}",
+                reference.familiar_name()
+            );
+            Error::new(ErrorKind::NotFound, message)
+        })?;
+        let pushed = registries.push(self.roots(), &image, &reference, on)?;
+        self.tell("push", &image.id, &reference.familiar());
+        Ok(pushed)
     }
 
     /// Makes an image of one layer from a tar of a root file system.

@@ -322,7 +322,13 @@ impl Loading<'_> {
         for (number, part) in parts.iter().enumerate() {
             self.layer(&chain[..number], part, &diff_ids[number])?;
         }
-        let image = store::register(self.roots, self.guard, config, references, manifest)?;
+        let registration = store::Registration {
+            config,
+            references,
+            manifests: manifest.map_or(&[], std::slice::from_ref),
+            repo_digest: None,
+        };
+        let image = store::register(self.roots, self.guard, &registration)?;
         Ok(Loaded {
             image,
             references: references.iter().map(Reference::familiar).collect(),

@@ -111,6 +111,25 @@ pub fn parse(bytes: &[u8]) -> Result<Document> {
     }
 }
 
+/// The type of a manifest: as it says, else by what it holds.
+pub(crate) fn type_of(bytes: &[u8], manifest: &Manifest) -> String {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Typed {
+        media_type: String,
+    }
+    if let Ok(typed) = serde_json::from_slice::<Typed>(bytes) {
+        return typed.media_type;
+    }
+    let is_docker = manifest.config.media_type.contains("docker");
+    let family = if is_docker {
+        "application/vnd.docker.distribution.manifest.v2+json"
+    } else {
+        "application/vnd.oci.image.manifest.v1+json"
+    };
+    family.to_owned()
+}
+
 /// One image in `manifest.json` of `docker save`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -134,7 +153,7 @@ pub fn name_of(descriptor: &Descriptor) -> Option<&str> {
 }
 
 /// Without parameters (`; charset=…`).
-fn media_type(text: &str) -> &str {
+pub(crate) fn media_type(text: &str) -> &str {
     text.split(';').next().unwrap_or("").trim()
 }
 

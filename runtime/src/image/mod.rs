@@ -31,4 +31,10 @@ pub struct Image {
     /// Bytes of all layers, unpacked.
     pub size_bytes: u64,
     pub created: Option<Timestamp>,
+    /// What registries call it, in the familiar form: `redis@sha256:…`.
+    pub repo_digests: Vec<String>,
+    /// Manifests and indexes through which it came.
+    pub manifests: Vec<Digest>,
+    /// When a name was last pointed to it, or a registry said that nothing newer is there.
+    pub last_tagged: Option<Timestamp>,
 }

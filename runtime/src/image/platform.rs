@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// A platform; the fields that only Windows uses are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -27,6 +29,42 @@ impl Platform {
             architecture: architecture.into(),
             variant: String::new(),
         }
+    }
+
+    /// Reads `linux/arm64/v8`, or one word of it, the other being the host's.
+    ///
+    /// # Errors
+    /// What is none, in containerd's words.
+    pub fn parse(text: &str) -> Result<Self> {
+        let is_plain = |part: &str| {
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+            !part.is_empty() && part.chars().all(is_allowed)
+        };
+        let parts: Vec<&str> = text.split('/').collect();
+        let known_os = ["linux", "windows", "darwin", "macos", "freebsd"];
+        let known_architecture = [
+            "amd64", "x86_64", "x86-64", "386", "i386", "arm", "armhf", "armel", "arm64",
+            "aarch64", "ppc64le", "s390x", "riscv64", "loong64", "mips64le", "ppc64", "wasm",
+        ];
+        let host = Self::host();
+        let of = |os: &str, architecture: &str, variant: &str| Self {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.to_owned(),
+        };
+        let lower = text.to_ascii_lowercase();
+        let platform = match parts[..] {
+            _ if !parts.iter().all(|part| is_plain(part)) => None,
+            [_] if known_os.contains(&lower.as_str()) => Some(of(text, &host.architecture, "")),
+            [_] if known_architecture.contains(&lower.as_str()) => Some(of(&host.os, text, "")),
+            [os, architecture] => Some(of(os, architecture, "")),
+            [os, architecture, variant] => Some(of(os, architecture, variant)),
+            _ => None,
+        };
+        platform.map(|found| found.normalized()).ok_or_else(|| {
+            let message = format!("{text:?}: unknown operating system or architecture");
+            Error::new(ErrorKind::Invalid, message)
+        })
     }
 
     /// One spelling for each platform.
@@ -110,6 +148,23 @@ pub fn choose(wanted: &Platform, candidates: &[Option<Platform>]) -> Option<usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_platform_is_read_from_one_to_three_words() {
+        let parsed = |text: &str| Platform::parse(text).map(|it| it.to_string());
+        assert_eq!(parsed("linux/arm64/v8").unwrap(), "linux/arm64");
+        assert_eq!(parsed("linux/arm").unwrap(), "linux/arm/v7");
+        assert_eq!(parsed("x86_64").unwrap(), "linux/amd64");
+        assert_eq!(parsed("Linux").unwrap(), Platform::host().to_string());
+        let told = parsed("toaster").unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "\"toaster\": unknown operating system or architecture"
+        );
+        for wrong in ["", "linux/", "a/b/c/d", "linux/am d64", "*"] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     fn platform(text: &str) -> Platform {
         let mut parts = text.split('/').map(str::to_owned);

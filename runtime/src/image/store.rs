@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Image;
@@ -52,6 +53,10 @@ struct Stored {
     size_bytes: u64,
     /// Digests of the manifests and indexes through which it came: `name@sha256:…` finds it.
     manifests: BTreeSet<Digest>,
+    /// The same with the repositories that they came from, or went to: `docker.io/a/b@sha256:…`.
+    repo_digests: BTreeSet<String>,
+    /// When a name was last pointed to it, or a registry said that nothing newer is there.
+    last_tagged: Option<Timestamp>,
 }
 
 impl Catalog {
@@ -89,6 +94,14 @@ impl Catalog {
             config,
             layers: stored.layers.clone(),
             size_bytes: stored.size_bytes,
+            repo_digests: stored
+                .repo_digests
+                .iter()
+                .filter_map(|name| Reference::parse(name).ok())
+                .map(|reference| reference.familiar())
+                .collect(),
+            manifests: stored.manifests.iter().cloned().collect(),
+            last_tagged: stored.last_tagged,
         })
     }
 
@@ -125,6 +138,33 @@ impl Catalog {
         }
     }
 
+    /// Forgets which registries have an image: in one repository, or in all.
+    fn forget_digests(
+        &mut self,
+        id: &Digest,
+        repository: Option<&str>,
+        removed: &mut Vec<RemovedImage>,
+    ) {
+        let Some(stored) = self.images.get_mut(id) else {
+            return;
+        };
+        stored.repo_digests.retain(|name| {
+            let Ok(reference) = Reference::parse(name) else {
+                return false;
+            };
+            let goes = repository.is_none_or(|repository| reference.name() == repository);
+            if goes {
+                removed.push(RemovedImage::Untagged(reference.familiar()));
+            }
+            !goes
+        });
+    }
+
+    fn names_manifest(&self, digest: &Digest) -> bool {
+        let mut images = self.images.values();
+        images.any(|stored| stored.manifests.contains(digest))
+    }
+
     fn find_reference(&self, reference: &Reference) -> Option<(Digest, Option<Reference>)> {
         let Some(digest) = &reference.digest else {
             let reference = reference.clone().or_latest();
@@ -132,6 +172,11 @@ impl Catalog {
             return Some((id.clone(), Some(reference)));
         };
         // With a digest the tag decides nothing: any image of that repository has to fit.
+        let exact = format!("{}@{digest}", reference.name());
+        let mut images = self.images.iter();
+        if let Some((id, _)) = images.find(|(_, stored)| stored.repo_digests.contains(&exact)) {
+            return Some((id.clone(), None));
+        }
         let prefix = format!("{}:", reference.name());
         self.references
             .iter()
@@ -201,31 +246,50 @@ pub fn add(
         ));
     }
     let references: Vec<Reference> = reference.cloned().into_iter().collect();
-    register(roots, &guard, &config.to_bytes()?, &references, None)
+    let registration = Registration {
+        config: &config.to_bytes()?,
+        references: &references,
+        manifests: &[],
+        repo_digest: None,
+    };
+    register(roots, &guard, &registration)
 }
 
-/// Stores an image by its configuration's exact bytes. The caller holds the images lock.
-pub(super) fn register(
+/// An image that is to be stored.
+pub(crate) struct Registration<'a> {
+    /// The exact bytes.
+    pub(crate) config: &'a [u8],
+    pub(crate) references: &'a [Reference],
+    /// Through which it came.
+    pub(crate) manifests: &'a [Digest],
+    /// The repository and the digest that its tag has there.
+    pub(crate) repo_digest: Option<&'a Reference>,
+}
+
+/// Stores an image whose layers are there. The caller holds the images lock.
+pub(crate) fn register(
     roots: &Roots,
     _images_lock: &Guard,
-    config: &[u8],
-    references: &[Reference],
-    manifest: Option<&Digest>,
+    new: &Registration<'_>,
 ) -> Result<Image> {
-    let parsed = ImageConfig::parse(config)?;
+    let parsed = ImageConfig::parse(new.config)?;
     let chain = layer::chain::of(&parsed.rootfs.diff_ids);
     let mut size_bytes = 0;
     for chain_id in &chain {
         size_bytes += layer::get(roots, chain_id)?.size_bytes;
     }
-    let id = Blobs::new(roots.blobs()).put(config)?;
+    let id = Blobs::new(roots.blobs()).put(new.config)?;
     failpoint::reached(Point::ImageStored);
     let mut catalog = Catalog::read(roots)?;
     let stored = catalog.images.entry(id.clone()).or_default();
     stored.layers = chain;
     stored.size_bytes = size_bytes;
-    stored.manifests.extend(manifest.cloned());
-    for reference in references {
+    stored.last_tagged = Some(Timestamp::now());
+    stored.manifests.extend(new.manifests.iter().cloned());
+    stored
+        .repo_digests
+        .extend(new.repo_digest.map(Reference::to_string));
+    for reference in new.references {
         let mut reference = reference.clone().or_latest();
         // The digest is that of a registry's manifest, never part of a local name.
         reference.digest = None;
@@ -236,6 +300,30 @@ pub(super) fn register(
     failpoint::reached(Point::ImageNamed);
     let stored = catalog.images.get(&id).cloned().unwrap_or_default();
     catalog.image(roots, &id, &stored)
+}
+
+/// Notes that a registry has nothing newer.
+pub(crate) fn note_checked(roots: &Roots, id: &Digest) -> Result<()> {
+    let _guard = lock::acquire(roots, Lock::Images)?;
+    let mut catalog = Catalog::read(roots)?;
+    if let Some(stored) = catalog.images.get_mut(id) {
+        stored.last_tagged = Some(Timestamp::now());
+        catalog.write(roots)?;
+    }
+    Ok(())
+}
+
+/// Notes that a registry has an image under this digest.
+pub(crate) fn add_repo_digest(roots: &Roots, id: &Digest, repo_digest: &Reference) -> Result<()> {
+    let _guard = lock::acquire(roots, Lock::Images)?;
+    let mut catalog = Catalog::read(roots)?;
+    // Removed meanwhile: then nobody asks.
+    if let Some(stored) = catalog.images.get_mut(id)
+        && stored.repo_digests.insert(repo_digest.to_string())
+    {
+        catalog.write(roots)?;
+    }
+    Ok(())
 }
 
 /// Adds a name; one that another image had moves silently.
@@ -259,8 +347,10 @@ pub fn tag(roots: &Roots, name: &str, reference: &str) -> Result<Image> {
     catalog
         .references
         .insert(target.or_latest().to_string(), id.clone());
+    let stored = catalog.images.entry(id.clone()).or_default();
+    stored.last_tagged = Some(Timestamp::now());
+    let stored = stored.clone();
     catalog.write(roots)?;
-    let stored = catalog.images.get(&id).cloned().unwrap_or_default();
     catalog.image(roots, &id, &stored)
 }
 
@@ -294,6 +384,15 @@ pub fn remove(roots: &Roots, name: &str, force: bool) -> Result<Vec<RemovedImage
             }
             catalog.references.remove(&reference.to_string());
             removed.push(RemovedImage::Untagged(reference.familiar()));
+            let repository = reference.name();
+            if names
+                .iter()
+                .filter(|name| name.name() == repository)
+                .count()
+                <= 1
+            {
+                catalog.forget_digests(&id, Some(&repository), &mut removed);
+            }
             !is_last || !users.is_empty()
         }
         None => {
@@ -302,6 +401,7 @@ pub fn remove(roots: &Roots, name: &str, force: bool) -> Result<Vec<RemovedImage
                 catalog.references.remove(&reference.to_string());
                 removed.push(RemovedImage::Untagged(reference.familiar()));
             }
+            catalog.forget_digests(&id, None, &mut removed);
             false
         }
     };
@@ -312,12 +412,17 @@ pub fn remove(roots: &Roots, name: &str, force: bool) -> Result<Vec<RemovedImage
     let stored = catalog.images.remove(&id).unwrap_or_default();
     // From here on nobody finds the image; a crash leaves unused files, no broken image.
     catalog.write(roots)?;
-    Blobs::new(roots.blobs()).remove(&id)?;
+    let blobs = Blobs::new(roots.blobs());
+    blobs.remove(&id)?;
+    for manifest in stored.manifests {
+        if !catalog.names_manifest(&manifest) {
+            blobs.remove(&manifest)?;
+        }
+    }
     removed.push(RemovedImage::Deleted(id));
     let in_use = layers_in_use(roots, &catalog)?;
     for chain_id in stored.layers.iter().rev() {
-        if !in_use.contains(chain_id) {
-            layer::remove(roots, chain_id)?;
+        if !in_use.contains(chain_id) && layer::remove(roots, chain_id)? {
             removed.push(RemovedImage::Deleted(chain_id.clone()));
         }
     }

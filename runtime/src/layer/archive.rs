@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt as _;
 
 use tar::{EntryType, Header};
 
+use super::recipe::Recorder;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 const BLOCK: usize = 512;
@@ -93,6 +94,8 @@ pub struct Reader<R> {
     remaining: u64,
     padding: u64,
     buffer: Vec<u8>,
+    /// Is told all that is no file's content, and where the contents are.
+    recorder: Option<Recorder>,
 }
 
 impl<R: Read> Reader<R> {
@@ -103,7 +106,40 @@ impl<R: Read> Reader<R> {
             remaining: 0,
             padding: 0,
             buffer: Vec::new(),
+            recorder: None,
         }
+    }
+
+    /// The same, with a recipe of the archive.
+    pub(crate) fn recording(stream: R, recorder: Recorder) -> Self {
+        Self {
+            recorder: Some(recorder),
+            ..Self::new(stream)
+        }
+    }
+
+    /// The recipe at the end of the archive; `None` when it would not lead there.
+    pub(crate) fn into_recorder(self) -> Option<Recorder> {
+        self.recorder
+    }
+
+    /// A file that was written is replaced or removed: no recipe leads to its content any more.
+    pub(crate) fn spoil_recipe(&mut self) {
+        self.recorder = None;
+    }
+
+    fn record(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.recorder {
+            Some(recorder) => recorder.raw(bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn record_content(&mut self, entry: &Entry, offset: u64, length: u64) -> Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.content(&entry.path, offset, length)?;
+        }
+        Ok(())
     }
 
     /// The next entry; what was not read of the last one is passed over.
@@ -166,11 +202,12 @@ impl<R: Read> Reader<R> {
             if offset < end || region_end.is_none_or(|region_end| region_end > entry.size) {
                 return Err(invalid("sparse regions overlap or exceed their file"));
             }
+            self.record_content(entry, offset, length)?;
             while length > 0 {
                 let wanted = buffer
                     .len()
                     .min(usize::try_from(length).unwrap_or(usize::MAX));
-                Content(self).read_exact(&mut buffer[..wanted])?;
+                Unrecorded(self).read_exact(&mut buffer[..wanted])?;
                 file.write_all_at(&buffer[..wanted], at)?;
                 at += wanted as u64;
                 length -= wanted as u64;
@@ -185,6 +222,7 @@ impl<R: Read> Reader<R> {
     /// what was just decompressed.
     fn copy_plain(&mut self, entry: &Entry, file: &mut File) -> Result<()> {
         let mut copied = 0;
+        self.record_content(entry, 0, self.remaining)?;
         while self.remaining > 0 {
             let wanted = usize::try_from(self.remaining).map_or(BUFFER, |left| left.min(BUFFER));
             self.buffer.resize(BUFFER, 0);
@@ -204,20 +242,37 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads to the very end, so that a digest of the stream covers all of it.
-    pub fn drain(mut self) -> Result<R> {
-        std::io::copy(&mut self.stream, &mut std::io::sink())?;
-        Ok(self.stream)
+    pub fn drain(&mut self) -> Result<()> {
+        self.pass_over(u64::MAX)?;
+        Ok(())
     }
 
     fn skip_content(&mut self) -> Result<()> {
-        let amount = self.remaining + self.padding;
-        let skipped = std::io::copy(&mut self.stream.by_ref().take(amount), &mut std::io::sink())?;
+        let skipped = self.pass_over(self.remaining + self.padding)?;
         if skipped < self.remaining {
             return Err(invalid("archive ends inside a file"));
         }
         self.remaining = 0;
         self.padding = 0;
         Ok(())
+    }
+
+    /// Reads so many bytes, or as many as there are.
+    fn pass_over(&mut self, most: u64) -> Result<u64> {
+        let mut passed = 0;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(BUFFER, 0);
+        while passed < most {
+            let wanted = usize::try_from(most - passed).map_or(BUFFER, |left| left.min(BUFFER));
+            let count = self.stream.read(&mut buffer[..wanted])?;
+            if count == 0 {
+                break;
+            }
+            self.record(&buffer[..count])?;
+            passed += count as u64;
+        }
+        self.buffer = buffer;
+        Ok(passed)
     }
 
     /// The next header block; `None` at a block of zeros or the end.
@@ -231,6 +286,9 @@ impl<R: Read> Reader<R> {
                 0 => return Err(invalid("archive ends inside a header")),
                 count => filled += count,
             }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.raw(block)?;
         }
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
@@ -359,6 +417,7 @@ impl<R: Read> Reader<R> {
             }
             let mut block = tar::GnuExtSparseHeader::new();
             self.stream.read_exact(block.as_mut_bytes())?;
+            self.record(block.as_bytes())?;
             block.sparse.iter().try_for_each(&mut add)?;
             more = block.is_extended();
         }
@@ -398,9 +457,21 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// What a member holds, as a part of the recipe.
 struct Content<'a, R>(&'a mut Reader<R>);
 
 impl<R: Read> Read for Content<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = Unrecorded(self.0).read(buffer)?;
+        self.0.record(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// What a member holds, for a file.
+struct Unrecorded<'a, R>(&'a mut Reader<R>);
+
+impl<R: Read> Read for Unrecorded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let wanted = buffer
             .len()

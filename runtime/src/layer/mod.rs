@@ -1,8 +1,9 @@
 //! Layers: unpacked once, named by their chain id, never changed, shared by all who use them.
 //!
-//! `Roots::layers()/<chain hex>/` holds `diff/` (overlayfs' form) and `layer.json`. A layer
-//! is made in staging and renamed, so one that exists is whole. The archives that layers came
-//! from are not kept: `diff` writes one anew when it is asked for.
+//! `Roots::layers()/<chain hex>/` holds `diff/` (overlayfs' form), `layer.json`,
+//! `recipe.zst` (how to write its archive again) and, where it is known, `origins.json`. A layer is made in staging and renamed, so one that exists is whole. Who
+//! needs one that no record names yet holds its lock ([`Hold`]). The archives that layers came
+//! from are not kept: `write_archive` writes one anew when it is asked for.
 
 pub(crate) mod ahead;
 pub mod archive;
@@ -11,10 +12,11 @@ pub mod chain;
 pub mod compression;
 pub mod diff;
 pub mod merged;
+pub(crate) mod recipe;
 pub mod unpack;
 pub mod usage;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +26,11 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::failpoint::{self, Point};
 use crate::store::Roots;
 use crate::store::document::{self, Durability};
+use crate::store::lock::{self, Guard, Lock};
 use crate::store::staging::{self, Staging};
+
+/// How to write the archive again; layers that we wrote ourselves have none.
+const RECIPE: &str = "recipe.zst";
 
 /// `layer.json`: what a layer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +81,18 @@ pub fn unpack_archive(
     archive: impl Read + Send,
     expected: Option<&Digest>,
 ) -> Result<Layer> {
+    unpack_archive_above(roots, below, archive, expected, || Ok(()))
+}
+
+/// The same for layers below that may still be on their way: `wait` returns when they are there,
+/// and is called when everything else is done.
+pub(crate) fn unpack_archive_above(
+    roots: &Roots,
+    below: &[Digest],
+    archive: impl Read + Send,
+    expected: Option<&Digest>,
+    wait: impl FnOnce() -> Result<()>,
+) -> Result<Layer> {
     if let Some(diff_id) = expected
         && let Some(layer) = find(roots, &chain::extend(below.last(), diff_id))?
     {
@@ -84,11 +102,14 @@ pub fn unpack_archive(
     let made = staging.join("layer");
     document::make_directory(&made.join("diff"))?;
     let plain = compression::decompress(archive)?;
-    let lower = merged::Merged::new(&directories(roots, below))?;
+    let lower = || {
+        wait()?;
+        merged::Merged::new(&directories(roots, below))
+    };
     let (ahead, filler) = ahead::pair();
     let (unpacked, diff_id) = std::thread::scope(|scope| {
         let filler = scope.spawn(move || filler.run(plain));
-        let unpacked = unpack_all(ahead, &made.join("diff"), &lower);
+        let unpacked = unpack_all(ahead, &made, lower);
         let diff_id = filler
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -114,11 +135,46 @@ pub fn unpack_archive(
 }
 
 /// The whole archive: what stands behind its end belongs to its digest.
-fn unpack_all(plain: impl Read, directory: &Path, lower: &merged::Merged) -> Result<u64> {
-    let mut reader = archive::Reader::new(plain);
-    let size_bytes = unpack::unpack(&mut reader, directory, lower, unpack::Limits::default())?;
+fn unpack_all(
+    plain: impl Read,
+    made: &Path,
+    lower: impl FnOnce() -> Result<merged::Merged>,
+) -> Result<u64> {
+    let path = made.join(RECIPE);
+    let mut reader = archive::Reader::recording(plain, recipe::Recorder::create(&path)?);
+    let limits = unpack::Limits::default();
+    let size_bytes = unpack::unpack(&mut reader, &made.join("diff"), lower, limits)?;
     reader.drain()?;
+    match reader.into_recorder() {
+        Some(recorder) => recorder.finish(),
+        None => std::fs::remove_file(&path),
+    }
+    .context(|| format!("write {}", path.display()))?;
     Ok(size_bytes)
+}
+
+/// Writes the archive that a layer came from: the bytes that its diff id is the digest of.
+pub fn write_archive(roots: &Roots, chain_id: &Digest, out: impl Write) -> Result<()> {
+    let layer = get(roots, chain_id)?;
+    let files = directory(roots, chain_id);
+    let recipe = roots.layers().join(chain_id.hex()).join(RECIPE);
+    let mut digesting = Digesting::new(out);
+    if recipe.exists() {
+        recipe::replay(&recipe, &files, &mut digesting)?;
+    } else {
+        diff::write(&files, &mut digesting)?;
+    }
+    let (_, found, _) = digesting.finish();
+    if found == layer.diff_id {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Internal,
+        format!(
+            "layer {} can't be written again as it was: its content has the digest {found}",
+            layer.diff_id
+        ),
+    ))
 }
 
 /// Makes a layer of an overlay upper directory, which is moved, not copied: on the data root's
@@ -146,9 +202,67 @@ pub fn commit_directory(
     Ok((layer.diff_id, layer.chain_id, layer.size_bytes))
 }
 
-/// Removes a layer. The caller has made sure that nobody uses it.
-pub fn remove(roots: &Roots, chain_id: &Digest) -> Result<()> {
-    staging::discard(roots, &roots.layers().join(chain_id.hex()))
+/// Removes a layer. The caller has made sure that no record names it. False: somebody is just
+/// making or using it.
+pub fn remove(roots: &Roots, chain_id: &Digest) -> Result<bool> {
+    let Some(_lock) = lock::try_acquire(roots, Lock::Layer(chain_id.hex()))? else {
+        return Ok(false);
+    };
+    staging::discard(roots, &roots.layers().join(chain_id.hex()))?;
+    Ok(true)
+}
+
+/// A layer that nobody removes while this lives: until a record names it.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: Guard,
+}
+
+/// Holds a layer, be it there or not; waits for whoever is making it.
+pub fn hold(roots: &Roots, chain_id: &Digest) -> Result<Hold> {
+    Ok(Hold {
+        _lock: lock::share(roots, Lock::Layer(chain_id.hex()))?,
+    })
+}
+
+/// Where the archive of a layer was seen: a registry's blob, which need not be sent there again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// As in references.
+    pub domain: String,
+    pub path: String,
+    /// Of the archive as it is there.
+    pub digest: Digest,
+    pub size_bytes: u64,
+    pub media_type: String,
+}
+
+/// More places than that are of no use.
+const ORIGINS: usize = 16;
+
+/// Where the archive of a layer was seen, the latest first. A hint: it may be gone there.
+pub fn origins(roots: &Roots, chain_id: &Digest) -> Vec<Origin> {
+    document::find(&origins_path(roots, chain_id))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// Notes where the archive of a layer is. The caller holds the layer.
+pub fn add_origin(roots: &Roots, _hold: &Hold, chain_id: &Digest, origin: Origin) -> Result<()> {
+    let mut origins = origins(roots, chain_id);
+    if origins.first() == Some(&origin) {
+        return Ok(());
+    }
+    origins.retain(|known| *known != origin);
+    origins.insert(0, origin);
+    origins.truncate(ORIGINS);
+    let path = origins_path(roots, chain_id);
+    document::write(&path, &origins, Durability::Crash)
+}
+
+fn origins_path(roots: &Roots, chain_id: &Digest) -> PathBuf {
+    roots.layers().join(chain_id.hex()).join("origins.json")
 }
 
 /// Puts a finished layer in its place; one that is there already is the same.

@@ -42,11 +42,12 @@ const PATH_LIMIT: usize = 4096;
 
 /// Unpacks a plain tar stream into an existing, empty directory; returns the bytes of its files.
 /// `lower` are the layers below: directories that the archive does not mention but needs take
-/// their attributes from there, as a merged directory shows those of its topmost layer.
+/// their attributes from there, as a merged directory shows those of its topmost layer. They are
+/// asked for when everything else is done, and may come to be meanwhile.
 pub fn unpack<R: Read>(
     archive: &mut Reader<R>,
     directory: &Path,
-    lower: &Merged,
+    lower: impl FnOnce() -> Result<Merged>,
     limits: Limits,
 ) -> Result<u64> {
     let root = rustix::fs::open(
@@ -57,7 +58,6 @@ pub fn unpack<R: Read>(
     .context(|| format!("open {}", directory.display()))?;
     let mut unpacker = Unpacker {
         root,
-        lower,
         limits,
         entries: 0,
         total_bytes: 0,
@@ -74,13 +74,12 @@ pub fn unpack<R: Read>(
             .entry(archive, &entry)
             .context(|| format!("unpack {:?}", String::from_utf8_lossy(&entry.path)))?;
     }
-    unpacker.finish()?;
+    unpacker.finish(&lower()?)?;
     Ok(unpacker.total_bytes)
 }
 
-struct Unpacker<'a> {
+struct Unpacker {
     root: OwnedFd,
-    lower: &'a Merged,
     limits: Limits,
     entries: u64,
     total_bytes: u64,
@@ -93,7 +92,7 @@ struct Unpacker<'a> {
     last_parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
 }
 
-impl Unpacker<'_> {
+impl Unpacker {
     fn entry<R: Read>(&mut self, archive: &mut Reader<R>, entry: &Entry) -> Result<()> {
         self.entries += 1;
         self.total_bytes = self.total_bytes.saturating_add(entry.size);
@@ -130,9 +129,9 @@ impl Unpacker<'_> {
             return attributes_of(entry).apply(parent, name, FileType::Directory);
         }
         if entry.kind == Kind::HardLink {
-            return self.hard_link(parent, &path, name, &entry.link);
+            return self.hard_link(archive, parent, &path, name, &entry.link);
         }
-        self.clear(parent, name, &path, existing.as_ref())?;
+        self.clear(archive, parent, name, &path, existing.as_ref())?;
         if entry.kind == Kind::File {
             let made = create_file(parent, name)?.ok_or(Errno::EXIST)?;
             return write_file(archive, entry, made);
@@ -214,8 +213,9 @@ impl Unpacker<'_> {
     }
 
     /// Only to what this archive brought already, and never to what a link hides.
-    fn hard_link(
+    fn hard_link<R: Read>(
         &mut self,
+        archive: &mut Reader<R>,
         parent: BorrowedFd<'_>,
         path: &[u8],
         name: &[u8],
@@ -240,7 +240,7 @@ impl Unpacker<'_> {
             }
         }
         let existing = lstat(parent, name)?;
-        self.clear(parent, name, path, existing.as_ref())?;
+        self.clear(archive, parent, name, path, existing.as_ref())?;
         // The flags are empty: linkat does not follow the target's last component.
         rustix::fs::linkat(
             &target_parent,
@@ -253,8 +253,9 @@ impl Unpacker<'_> {
     }
 
     /// Makes room for something that is no directory: a later duplicate replaces the earlier.
-    fn clear(
+    fn clear<R: Read>(
         &mut self,
+        archive: &mut Reader<R>,
         parent: BorrowedFd<'_>,
         name: &[u8],
         path: &[u8],
@@ -263,6 +264,9 @@ impl Unpacker<'_> {
         let Some(stat) = existing else {
             return Ok(());
         };
+        if matches!(kind(stat), FileType::RegularFile | FileType::Directory) {
+            archive.spoil_recipe();
+        }
         if kind(stat) != FileType::Directory {
             rustix::fs::unlinkat(parent, OsStr::from_bytes(name), AtFlags::empty())?;
             return Ok(());
@@ -278,13 +282,13 @@ impl Unpacker<'_> {
     }
 
     /// Attributes of implied directories, then times, the deepest first.
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self, lower: &Merged) -> Result<()> {
         if self.is_root_opaque {
-            self.hide_lower_root()?;
+            self.hide_root_of(lower)?;
         }
         for path in self.implied.iter().rev() {
             let shown = String::from_utf8_lossy(path);
-            let Some(found) = self.lower.attributes(&shown)? else {
+            let Some(found) = lower.attributes(&shown)? else {
                 continue;
             };
             let (parent, name) = match split(path) {
@@ -321,8 +325,8 @@ impl Unpacker<'_> {
     }
 
     /// An opaque root: a whiteout for each name that lies below.
-    fn hide_lower_root(&mut self) -> Result<()> {
-        for (name, _) in self.lower.read_dir("/")?.unwrap_or_default() {
+    fn hide_root_of(&mut self, lower: &Merged) -> Result<()> {
+        for (name, _) in lower.read_dir("/")?.unwrap_or_default() {
             whiteout(self.root.as_fd(), name.as_bytes())?;
         }
         Ok(())
@@ -426,7 +430,7 @@ fn attributes_of(entry: &Entry) -> Attributes {
 }
 
 /// `/a/./b//c/` → `a/b/c`. The kernel refuses single names over 255 bytes by itself.
-fn clean(path: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>> {
     if path.len() > PATH_LIMIT {
         return Err(invalid("path is too long"));
     }
@@ -549,7 +553,7 @@ mod tests {
         let result = unpack(
             &mut Reader::new(&bytes[..]),
             &directory.path().join("root"),
-            &Merged::empty(),
+            || Ok(Merged::empty()),
             Limits {
                 entries: 100,
                 total_bytes: 100,
@@ -594,7 +598,7 @@ mod tests {
         let result = unpack(
             &mut Reader::new(&bytes[..]),
             &root,
-            &Merged::new(&[lower]).unwrap(),
+            || Merged::new(&[lower]),
             Limits::default(),
         );
         let mode = canary.metadata().unwrap().permissions().mode() & 0o7777;
@@ -745,7 +749,7 @@ mod tests {
             std::fs::write(directory.path().join("canary"), "safe").unwrap();
             let limits = Limits { entries: 100, total_bytes: 1 << 20 };
             let _may_be_refused =
-                unpack(&mut Reader::new(&bytes[..]), &root, &Merged::empty(), limits);
+                unpack(&mut Reader::new(&bytes[..]), &root, || Ok(Merged::empty()), limits);
             let canary = std::fs::read(directory.path().join("canary")).unwrap();
             proptest::prop_assert_eq!(canary, b"safe");
             let outside = std::fs::read_dir(directory.path()).unwrap().count();

@@ -4,8 +4,10 @@
 //! **The order of locking**, left to right; who holds one may only take one further right,
 //! and two of the same kind in the order of their names:
 //!
-//! group → networks → network → container → names → ports → images → volumes →
+//! group → networks → network → container → names → ports → layer → images → volumes →
 //! build cache → events
+//!
+//! Layers are locked lowest first. Who holds the images' lock may try a layer's, never wait for it.
 //!
 //! Readers take no lock: documents are replaced whole.
 
@@ -36,6 +38,9 @@ pub enum Lock<'a> {
     Names,
     /// The host ports that are taken.
     Ports,
+    /// One layer, by its chain id in hex: held by whoever makes it, shared by those who need it
+    /// before a record names it.
+    Layer(&'a str),
     /// Image names and layers.
     Images,
     /// The set of volumes, and filling one for the first time.
@@ -52,6 +57,7 @@ impl Lock<'_> {
             Self::Group(name) => ("group", name),
             Self::Network(name) => ("network", name),
             Self::Container(name) => ("container", name),
+            Self::Layer(name) => ("layer", name),
             Self::Networks => return Ok("networks".into()),
             Self::Names => return Ok("names".into()),
             Self::Ports => return Ok("ports".into()),
@@ -76,16 +82,33 @@ impl Lock<'_> {
 pub struct Guard {
     file: File,
     path: PathBuf,
-    /// Without it the lock has no use any more.
-    object: Option<PathBuf>,
+    left: Left,
+}
+
+/// What becomes of a lock's file when its last holder lets go.
+#[derive(Debug)]
+enum Left {
+    Stays,
+    /// Without this it has no use any more.
+    With(PathBuf),
+    /// There are many of them, each needed for a moment.
+    Goes,
 }
 
 impl Drop for Guard {
     /// The lock of a container that is gone, or never came to be, goes with it. It is still held
     /// here: waiters find its file gone once they have it, and start again on a new one.
     fn drop(&mut self) {
-        let exists = |object: &PathBuf| object.try_exists().unwrap_or(true);
-        if self.object.as_ref().is_some_and(|object| !exists(object)) {
+        let goes = match &self.left {
+            Left::Stays => false,
+            Left::With(object) => !object.try_exists().unwrap_or(true),
+            // Others may share it; the last of them removes it.
+            Left::Goes => {
+                rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok()
+                    && is_still_at(&self.file, &self.path).unwrap_or(false)
+            }
+        };
+        if goes {
             let _found_by_a_sweep = std::fs::remove_file(&self.path);
         }
     }
@@ -130,6 +153,16 @@ pub fn acquire(roots: &Roots, lock: Lock<'_>) -> Result<Guard> {
     })
 }
 
+/// Waits for a lock that others may hold with us.
+pub fn share(roots: &Roots, lock: Lock<'_>) -> Result<Guard> {
+    take(roots, lock, FlockOperation::LockShared)?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("lock {lock:?}: refused without a reason"),
+        )
+    })
+}
+
 /// Takes a lock if nobody holds it.
 pub fn try_acquire(roots: &Roots, lock: Lock<'_>) -> Result<Option<Guard>> {
     take(roots, lock, FlockOperation::NonBlockingLockExclusive)
@@ -154,11 +187,12 @@ fn take(roots: &Roots, lock: Lock<'_>, operation: FlockOperation) -> Result<Opti
             Err(errno) => return Err(errno).context(|| format!("lock {}", path.display())),
         }
         if is_still_at(&file, &path)? {
-            let object = match lock {
-                Lock::Container(id) => Some(roots.containers().join(id)),
-                _ => None,
+            let left = match lock {
+                Lock::Container(id) => Left::With(roots.containers().join(id)),
+                Lock::Layer(_) => Left::Goes,
+                _ => Left::Stays,
             };
-            return Ok(Some(Guard { file, path, object }));
+            return Ok(Some(Guard { file, path, left }));
         }
     }
 }
@@ -168,7 +202,7 @@ fn open(path: &Path) -> Result<File, Errno> {
     rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
 }
 
-/// Whether the file that was locked is still the one of that name (`Guard::remove`).
+/// Whether the file that was locked is still the one of that name (`Guard::drop`).
 fn is_still_at(file: &File, path: &Path) -> Result<bool> {
     let ours = rustix::fs::fstat(file)?;
     match rustix::fs::lstat(path) {
@@ -230,6 +264,21 @@ mod tests {
         );
         drop(try_acquire(&roots, Lock::Container(id.as_str())).unwrap());
         assert!(without_container(&roots).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_layer_is_shared_and_its_lock_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = roots(&directory);
+        let first = share(&roots, Lock::Layer("a1")).unwrap();
+        let second = share(&roots, Lock::Layer("a1")).unwrap();
+        assert!(try_acquire(&roots, Lock::Layer("a1")).unwrap().is_none());
+        drop(first);
+        assert!(try_acquire(&roots, Lock::Layer("a1")).unwrap().is_none());
+        drop(second);
+        assert_eq!(std::fs::read_dir(roots.locks()).unwrap().count(), 0);
+        drop(acquire(&roots, Lock::Layer("a1")).unwrap());
+        assert_eq!(std::fs::read_dir(roots.locks()).unwrap().count(), 0);
     }
 
     #[test]

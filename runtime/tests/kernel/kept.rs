@@ -33,6 +33,9 @@ impl Kept {
         fs::create_dir_all(&root).unwrap();
         world::make_root(&root);
         let image = Image {
+            repo_digests: Vec::new(),
+            manifests: Vec::new(),
+            last_tagged: None,
             id: Digest::of(b"its configuration"),
             references: vec!["base:latest".into()],
             config: ImageConfig::default(),

@@ -68,8 +68,6 @@ impl Args {
         not_yet(self.check, "--check")?;
         not_yet(self.memory.is_some(), "--memory")?;
         not_yet(self.print, "--print")?;
-        not_yet(self.pull, "--pull")?;
-        not_yet(self.push, "--push")?;
         not_yet(
             self.provenance
                 .as_ref()
@@ -85,6 +83,8 @@ impl Args {
             services: self.services,
             args: self.build_arg,
             no_cache: self.no_cache,
+            pull: self.pull,
+            push: self.push,
             quiet: self.quiet,
             with_dependencies: self.with_dependencies,
         };

@@ -14,6 +14,7 @@ mod pause;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod restart;
 mod rm;
 mod scale;
@@ -47,6 +48,7 @@ pub(super) enum Verb {
     Port(port::Args),
     Ps(ps::Args),
     Pull(pull::Args),
+    Push(push::Args),
     Restart(restart::Args),
     Rm(rm::Args),
     Scale(scale::Args),
@@ -71,7 +73,6 @@ impl Verb {
                 | Self::Ls(_)
                 | Self::Port(_)
                 | Self::Ps(_)
-                | Self::Pull(_)
                 | Self::Top(_)
                 | Self::Version(_)
                 | Self::Why(_)
@@ -94,6 +95,7 @@ impl Verb {
             Self::Port(args) => args.run(context),
             Self::Ps(args) => args.run(context),
             Self::Pull(args) => args.run(context),
+            Self::Push(args) => args.run(context),
             Self::Restart(args) => args.run(context),
             Self::Rm(args) => args.run(context),
             Self::Scale(args) => args.run(context),

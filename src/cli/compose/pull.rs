@@ -34,6 +34,6 @@ impl Args {
             policy: self.policy,
             quiet: self.quiet,
         };
-        ops::pull::run(context, options)
+        ops::pull::run(context, &options)
     }
 }

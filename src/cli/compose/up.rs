@@ -165,6 +165,7 @@ impl Args {
                 no_build: self.no_build,
                 pull: ops::images::Pull::parse(&self.pull)?,
                 quiet: self.quiet_build,
+                quiet_pull: self.quiet_pull,
             },
             remove_orphans: self.remove_orphans,
             scale: scales(&self.scale)?,

@@ -8,12 +8,36 @@ use clap::Subcommand;
 use ketch_runtime::engine::images::{ImportOptions, RemovedImage};
 use serde_json::json;
 
-use crate::ops::{Context, Error, Result, images};
+use crate::ops::{Context, Error, Result, images, registry};
 use crate::ui::table::{self, Layout};
 use crate::ui::{age, status};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// Download an image from a registry
+    Pull {
+        #[arg(value_name = "NAME[:TAG|@DIGEST]")]
+        name: String,
+        /// Set platform if server is multi-platform capable
+        #[arg(
+            long,
+            value_name = "string",
+            env = "DOCKER_DEFAULT_PLATFORM",
+            hide_env = true
+        )]
+        platform: Option<String>,
+        /// Suppress verbose output
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// Upload an image to a registry
+    Push {
+        #[arg(value_name = "NAME[:TAG]")]
+        name: String,
+        /// Suppress verbose output
+        #[arg(short, long)]
+        quiet: bool,
+    },
     /// Load an image from a tar archive or STDIN
     Load {
         /// Read from tar archive file, instead of STDIN
@@ -76,6 +100,17 @@ pub(super) enum Verb {
 impl Verb {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
+            Self::Pull {
+                name,
+                platform,
+                quiet,
+            } => registry::pull(
+                context,
+                &name,
+                platform.as_deref().filter(|text| !text.is_empty()),
+                quiet,
+            ),
+            Self::Push { name, quiet } => registry::push(context, &name, quiet),
             Self::Load { input, quiet, file } => load(context, input.or(file).as_deref(), quiet),
             Self::Import {
                 file,
@@ -202,6 +237,7 @@ fn inspect(context: &Context, names: &[String]) -> Result<()> {
         found.push(json!({
             "Id": image.id.as_str(),
             "RepoTags": image.references,
+            "RepoDigests": image.repo_digests,
             "Created": image.created.map(|time| time.to_string()),
             "Architecture": image.config.architecture,
             "Variant": image.config.variant,
@@ -209,6 +245,7 @@ fn inspect(context: &Context, names: &[String]) -> Result<()> {
             "Size": image.size_bytes,
             "Config": image.config.config,
             "RootFS": {"Type": "layers", "Layers": layers},
+            "Metadata": {"LastTagTime": image.last_tagged.map(|time| time.to_string())},
         }));
     }
     let text =

@@ -1,59 +1,121 @@
 //! `config --resolve-image-digests` and `--lock-image-digests`: images pinned to what they are now.
 //!
-//! Only a registry can say which digest a tag stands for, and none can be asked yet; an image
-//! that came in an archive has no digest that another machine would find. So what is pinned
-//! already stays, and anything else is refused at its place.
+//! Only a registry can say which digest a tag stands for: each is asked once. What is pinned already
+//! stays as it is written.
 
-use super::super::{Error, Result};
+use std::collections::BTreeMap;
+
+use ketch_runtime::image::reference::Reference;
+use ketch_runtime::registry::Registries;
+
+use super::super::{Context, Error, Result};
 use super::Images;
 use crate::diag::{Diagnostic, Diagnostics, Span};
 use crate::loader::{Loaded, Model};
 use crate::yaml::{Map, Node};
 
-/// Checks that every image of the enabled services is pinned.
-pub(super) fn pin(loaded: &Loaded) -> Result<()> {
-    let mut told = Diagnostics::default();
-    for service in loaded.project.services.values() {
-        if let Some(image) = &service.image {
-            refuse_unpinned(&service.name, &image.value, image.span, &mut told);
+/// Pins every image of the enabled services.
+pub(super) fn pin(context: &Context, loaded: &mut Loaded) -> Result<()> {
+    let mut pins = Pins::new(context);
+    for service in loaded.project.services.values_mut() {
+        let Some(image) = &mut service.image else {
+            continue;
+        };
+        if let Some(pinned) = pins.pinned(&service.name, &image.value, image.span)? {
+            let node = Node::string(pinned.clone(), image.span);
+            image.value = pinned;
+            if let Some(canonical) = service.canonical.as_map_mut() {
+                canonical.insert("image", image.span, node);
+            }
         }
     }
-    if told.is_empty() {
-        return Ok(());
-    }
-    Err(Error::invalid(told, &loaded.sources))
+    pins.told(&loaded.sources)
 }
 
 /// The same for a tree; what is locked is cut down to its images.
-pub(super) fn pin_model(model: &mut Model, images: Images) -> Result<()> {
-    let mut told = Diagnostics::default();
-    for entry in services(&model.root).into_iter().flat_map(Map::iter) {
-        let image = entry
-            .value
-            .as_map()
-            .and_then(|service| service.get("image"));
-        if let Some((image, text)) = image.and_then(|image| Some((image, image.as_str()?))) {
-            refuse_unpinned(&entry.key, text, image.span, &mut told);
+pub(super) fn pin_model(context: &Context, model: &mut Model, images: Images) -> Result<()> {
+    let mut pins = Pins::new(context);
+    let services = model
+        .root
+        .as_map_mut()
+        .and_then(|it| it.get_mut("services"));
+    for entry in services
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::iter_mut)
+    {
+        let name = entry.key.as_str().to_owned();
+        let image = entry.value.as_map_mut().and_then(|it| it.get_mut("image"));
+        if let Some(image) = image
+            && let Some(text) = image.as_str()
+            && let Some(pinned) = pins.pinned(&name, text, image.span)?
+        {
+            *image = Node::string(pinned, image.span);
         }
     }
-    if !told.is_empty() {
-        return Err(Error::invalid(told, &model.sources));
-    }
+    pins.told(&model.sources)?;
     if images == Images::Locked {
         model.root = only_images(&model.root);
     }
     Ok(())
 }
 
-fn refuse_unpinned(service: &str, image: &str, span: Span, told: &mut Diagnostics) {
-    if image.contains("@sha256:") {
-        return;
+/// What registries said so far.
+struct Pins<'a> {
+    context: &'a Context,
+    registries: Option<Registries>,
+    known: BTreeMap<String, String>,
+    problems: Diagnostics,
+}
+
+impl<'a> Pins<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            registries: None,
+            known: BTreeMap::new(),
+            problems: Diagnostics::default(),
+        }
     }
-    let message = format!(
-        "service {service:?}: the digest of image {image:?} is not known: ketch can't ask registries yet"
-    );
-    let hint = format!("pin it by hand, as `{image}@sha256:…`");
-    told.push(Diagnostic::error(span, message).hint(hint));
+
+    /// The pinned name; `None` when it is pinned already, or was told not to be known.
+    fn pinned(&mut self, service: &str, image: &str, span: Span) -> Result<Option<String>> {
+        if image.contains("@sha256:") {
+            return Ok(None);
+        }
+        if let Some(known) = self.known.get(image) {
+            return Ok(Some(known.clone()));
+        }
+        match self.ask(image) {
+            Ok(pinned) => {
+                self.known.insert(image.to_owned(), pinned.clone());
+                Ok(Some(pinned))
+            }
+            Err(Error::Engine(error)) => {
+                let message = format!("service {service:?}: image {image}: {error}");
+                self.problems.push(Diagnostic::error(span, message));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ask(&mut self, image: &str) -> Result<String> {
+        let reference = Reference::parse(image)?.or_latest();
+        if self.registries.is_none() {
+            self.registries = Some(self.context.registries()?);
+        }
+        let registries = self.registries.as_ref().expect("it has just been made");
+        let digest = registries.resolve(&reference)?;
+        Ok(format!("{reference}@{digest}"))
+    }
+
+    fn told(self, sources: &crate::diag::Sources) -> Result<()> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid(self.problems, sources))
+    }
 }
 
 /// Of a project, what an override file needs to pin its images.
@@ -92,15 +154,5 @@ mod tests {
             write::to_yaml(&only_images(&root)),
             "services:\n  a:\n    image: x@sha256:1\n  b: {}\n"
         );
-    }
-
-    #[test]
-    fn only_a_pinned_image_is_pinned() {
-        let span = Span::new(FileId(0), 0, 0);
-        let mut told = Diagnostics::default();
-        refuse_unpinned("a", "x:1@sha256:ab", span, &mut told);
-        assert!(told.is_empty());
-        refuse_unpinned("a", "x:1", span, &mut told);
-        assert_eq!(told.len(), 1);
     }
 }

@@ -121,14 +121,14 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             }
             let mut model = model(context, &loading)?;
             if *images != Images::AsWritten {
-                digests::pin_model(&mut model, *images)?;
+                digests::pin_model(context, &mut model, *images)?;
             }
             plain(model.root, options.format)?
         }
         What::Project(images) => {
-            let loaded = load(context, &loading)?;
+            let mut loaded = load(context, &loading)?;
             if *images != Images::AsWritten {
-                digests::pin(&loaded)?;
+                digests::pin(context, &mut loaded)?;
             }
             let text = match options.quiet {
                 // To print thousands of services costs as much as to load them.

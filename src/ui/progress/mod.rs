@@ -67,6 +67,10 @@ trait Picture: Send + Sync {
     fn show(&self, event: &Event);
     /// A line of output that belongs to `id` (a build's).
     fn output(&self, id: &str, line: &str);
+    /// Whether a later event of a resource takes the place of the earlier one.
+    fn is_redrawn(&self) -> bool {
+        false
+    }
     /// Whether output stays on the screen.
     fn shows_output(&self) -> bool {
         false
@@ -127,6 +131,11 @@ impl Progress {
     /// A line that a step printed.
     pub fn output(&self, id: &str, line: &str) {
         self.0.output(id, line);
+    }
+
+    /// Whether a later event of a resource takes the place of the earlier one.
+    pub fn is_redrawn(&self) -> bool {
+        self.0.is_redrawn()
     }
 
     /// Whether the lines of [`Progress::output`] stay readable.

@@ -81,6 +81,10 @@ impl Picture for Block {
         }
     }
 
+    fn is_redrawn(&self) -> bool {
+        true
+    }
+
     fn above(&self, print: &mut dyn FnMut()) {
         let mut lines = self.lock();
         lines.erase();

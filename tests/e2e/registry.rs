@@ -1,0 +1,375 @@
+//! A real registry server: Debian's `docker-registry`, with other people's tools beside us.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::world::{World, eventually};
+
+/// An address of the world's host that is no loopback, so that nothing is taken on trust.
+const HOST: &str = "10.99.0.1";
+
+/// `bob:s3cret`, as bcrypt.
+const HTPASSWD: &str = "bob:$2y$05$HARhaEAEYkloxZJUo.Z0Uu76QzLpYbs/yngCrgzuM77dN.g5MDXWq\n";
+
+/// A running server.
+struct Registry {
+    child: Child,
+    /// Host and port.
+    domain: String,
+}
+
+impl Registry {
+    /// In the clear, on the loopback.
+    fn plain(world: &World) -> Self {
+        Self::start(world, "127.0.0.1", "")
+    }
+
+    /// With TLS by a certificate of its own and a password. Nobody trusts it yet.
+    fn guarded(world: &World) -> Self {
+        world
+            .run("ip", &["addr", "add", &format!("{HOST}/32"), "dev", "lo"])
+            .ok();
+        let files = world.root("registry");
+        fs::create_dir_all(&files).unwrap();
+        let path = |name: &str| files.join(name).to_str().unwrap().to_owned();
+        let subject = format!("subjectAltName=IP:{HOST}");
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args([
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=registry",
+                "-addext",
+                &subject,
+            ])
+            .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        fs::write(path("htpasswd"), HTPASSWD).unwrap();
+        let more = format!(
+            "  tls: {{certificate: {}, key: {}}}\nauth: {{htpasswd: {{realm: r, path: {}}}}}\n",
+            path("cert.pem"),
+            path("key.pem"),
+            path("htpasswd")
+        );
+        Self::start(world, HOST, &more)
+    }
+
+    fn start(world: &World, host: &str, more: &str) -> Self {
+        let files = world.root("registry");
+        fs::create_dir_all(&files).unwrap();
+        let config = files.join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: {host}:5000\n{more}",
+            files.join("data").display()
+        );
+        fs::write(&config, text).unwrap();
+        let log = fs::File::create(files.join("log")).unwrap();
+        let child = world
+            .command("docker-registry", &["serve", config.to_str().unwrap()])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("docker-registry is installed");
+        let domain = format!("{host}:5000");
+        let address = format!("{domain}/v2/");
+        eventually("the registry answers", || {
+            let code = ["-s", "-k", "-o", "/dev/null", "-w", "%{http_code}"];
+            let scheme = if more.is_empty() { "http" } else { "https" };
+            let url = format!("{scheme}://{address}");
+            let answer = world.run("curl", &[&code[..], &[&url]].concat()).stdout;
+            answer == "200" || answer == "401"
+        });
+        Self { child, domain }
+    }
+
+    /// Puts the server's certificate where ketch looks for it.
+    fn trust(&self, world: &World) {
+        let directory = world.root("docker").join("certs.d").join(&self.domain);
+        fs::create_dir_all(&directory).unwrap();
+        fs::copy(
+            world.root("registry").join("cert.pem"),
+            directory.join("ca.crt"),
+        )
+        .unwrap();
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn ketch(world: &World, args: &[&str]) -> crate::world::Ran {
+    world.ketch(Path::new("/"), args)
+}
+
+/// Another installation on the same host.
+fn elsewhere(world: &World, args: &[&str]) -> crate::world::Ran {
+    let data = world.root("data2");
+    let run = world.root("run2");
+    let roots = [
+        "--root",
+        data.to_str().unwrap(),
+        "--run-root",
+        run.to_str().unwrap(),
+    ];
+    ketch(world, &[&roots[..], args].concat())
+}
+
+fn log_in(world: &World, domain: &str, password: &str) -> std::process::Output {
+    let mut child = world
+        .ketch_command(
+            Path::new("/"),
+            &["login", "-u", "bob", "--password-stdin", domain],
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    use std::io::Write as _;
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("{password}\n").as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+/// The value after `Digest: ` or `digest: `.
+fn digest_in(text: &str) -> String {
+    let at = text.find("sha256:").expect("a digest");
+    text[at..at + 71].to_owned()
+}
+
+#[test]
+fn a_guarded_registry_is_pushed_to_and_pulled_from() {
+    let world = World::new();
+    let registry = Registry::guarded(&world);
+    let name = format!("{}/team/app:1", registry.domain);
+    ketch(&world, &["image", "tag", "busybox", &name]).ok();
+
+    let push = ketch(&world, &["image", "push", &name]).failed(1);
+    let words = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+    assert!(push.stderr.contains(words), "{}", push.stderr);
+    registry.trust(&world);
+    let push = ketch(&world, &["image", "push", &name]).failed(1);
+    assert!(
+        push.stderr.contains("no basic auth credentials"),
+        "{}",
+        push.stderr
+    );
+
+    let wrong = log_in(&world, &registry.domain, "wrong");
+    assert_eq!(wrong.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&wrong.stderr);
+    assert!(
+        told.contains("failed with status: 401 Unauthorized"),
+        "{told}"
+    );
+    assert!(!world.root("docker").join("config.json").exists());
+    let login = log_in(&world, &registry.domain, "s3cret");
+    assert_eq!(String::from_utf8_lossy(&login.stdout), "Login Succeeded\n");
+    let told = String::from_utf8_lossy(&login.stderr);
+    assert!(told.contains("stored unencrypted"), "{told}");
+
+    let pushed = ketch(&world, &["image", "push", &name]).ok().stdout;
+    let digest = digest_in(&pushed);
+    let pulled = elsewhere(&world, &["image", "pull", &name]).ok().stdout;
+    assert!(pulled.contains(&format!("Digest: {digest}")), "{pulled}");
+    assert!(
+        pulled.contains(&format!("Status: Downloaded newer image for {name}")),
+        "{pulled}"
+    );
+    let again = elsewhere(&world, &["image", "pull", &name]).ok().stdout;
+    assert!(again.contains("Status: Image is up to date"), "{again}");
+    let pinned = format!("{}/team/app@{digest}", registry.domain);
+    elsewhere(&world, &["image", "rm", "-f", &name]).ok();
+    elsewhere(&world, &["image", "pull", "-q", &pinned]).ok();
+    let inspected = elsewhere(&world, &["image", "inspect", &pinned])
+        .ok()
+        .stdout;
+    assert!(inspected.contains(&pinned), "{inspected}");
+
+    // What another client reads of it.
+    let certificates = world.root("docker").join("certs.d").join(&registry.domain);
+    let seen = world.run(
+        "skopeo",
+        &[
+            "inspect",
+            "--cert-dir",
+            certificates.to_str().unwrap(),
+            "--creds",
+            "bob:s3cret",
+            &format!("docker://{name}"),
+        ],
+    );
+    let seen: serde_json::Value = serde_json::from_str(&seen.ok().stdout).unwrap();
+    assert_eq!(seen["Digest"], digest.as_str());
+
+    let out = ketch(&world, &["logout", &registry.domain]).ok().stdout;
+    assert_eq!(
+        out,
+        format!("Removing login credentials for {}\n", registry.domain)
+    );
+    let refused = elsewhere(&world, &["image", "pull", &format!("{name}2")]).failed(1);
+    assert!(
+        refused.stderr.contains("no basic auth credentials"),
+        "{}",
+        refused.stderr
+    );
+    drop(registry);
+    world.assert_clean();
+}
+
+#[test]
+fn what_ketch_built_goes_through_other_tools_and_comes_back_the_same() {
+    let world = World::new();
+    let registry = Registry::plain(&world);
+    let name = format!("{}/built:1", registry.domain);
+    let project = world.project(
+        "app",
+        &format!("services: {{one: {{build: ., image: '{name}'}}}}"),
+    );
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nRUN echo hi >/hi; ln /hi /there; rm /root -r\n",
+    );
+    project.ketch(&["build", "--push"]).ok();
+    let id = |text: &str| {
+        let inspected: serde_json::Value = serde_json::from_str(text).unwrap();
+        inspected[0]["Id"].as_str().unwrap().to_owned()
+    };
+    let ours = id(&ketch(&world, &["image", "inspect", &name]).ok().stdout);
+    let source = format!("docker://{name}");
+    for form in ["docker-archive", "oci-archive"] {
+        let file = world.root(&format!("{form}.tar"));
+        let target = format!("{form}:{}:{}", file.display(), "other.test/x:1");
+        let copy = ["copy", "-q", "--src-tls-verify=false", &source, &target];
+        world.run("skopeo", &copy).ok();
+        let roots = world.root(form);
+        let load = [
+            "--root",
+            roots.to_str().unwrap(),
+            "image",
+            "load",
+            "-i",
+            file.to_str().unwrap(),
+        ];
+        ketch(&world, &load).ok();
+        let root = ["--root", roots.to_str().unwrap()];
+        let back = ketch(
+            &world,
+            &[&root[..], &["image", "inspect", "other.test/x:1"]].concat(),
+        );
+        let theirs = id(&back.ok().stdout);
+        // For the other form the tool writes the configuration anew.
+        assert_eq!(theirs == ours, form == "docker-archive", "{form}");
+        // From there it goes to the registry once more, as it was.
+        let again = format!("{}/again/{form}:1", registry.domain);
+        ketch(
+            &world,
+            &[&root[..], &["image", "tag", "other.test/x:1", &again]].concat(),
+        )
+        .ok();
+        ketch(&world, &[&root[..], &["image", "push", &again]].concat()).ok();
+        let pulled = elsewhere(&world, &["image", "pull", &again]).ok();
+        assert!(pulled.stdout.contains("Digest: sha256:"));
+        let there = elsewhere(&world, &["image", "inspect", &again]).ok().stdout;
+        assert_eq!(id(&there), theirs, "{form}");
+    }
+    drop(project);
+    drop(registry);
+    world.assert_clean();
+}
+
+#[test]
+fn up_pulls_what_is_missing_and_tells_what_it_can_t_have_at_its_place() {
+    let world = World::new();
+    let registry = Registry::plain(&world);
+    let name = format!("{}/app:1", registry.domain);
+    ketch(&world, &["image", "tag", "busybox", &name]).ok();
+    ketch(&world, &["image", "push", "-q", &name]).ok();
+    ketch(&world, &["image", "rm", &name]).ok();
+    let project = world.project(
+        "app",
+        &format!("services:\n  one:\n    image: {name}\n    command: sleep inf\n"),
+    );
+    let never = project.ketch(&["up", "-d", "--pull", "never"]).failed(1);
+    assert!(
+        never.stderr.contains("compose.yaml:3:12"),
+        "{}",
+        never.stderr
+    );
+    let up = project.ketch(&["up", "-d"]).ok();
+    assert!(
+        up.stderr.contains(&format!("Image {name}  Pulled")),
+        "{}",
+        up.stderr
+    );
+    assert_eq!(project.exec("one", "echo here"), "here\n");
+    // Nothing to do, and nothing asked for.
+    let again = project.ketch(&["up", "-d"]).ok();
+    assert!(!again.stderr.contains("Pull"), "{}", again.stderr);
+
+    project.write(
+        "compose.yaml",
+        &format!(
+            "services:\n  one:\n    image: {name}\n    command: sleep inf\n  two:\n    image: {}/nosuch:9\n",
+            registry.domain
+        ),
+    );
+    let up = project.ketch(&["up", "-d"]).failed(1);
+    let words = format!(
+        "manifest for {}/nosuch:9 not found: manifest unknown",
+        registry.domain
+    );
+    assert!(up.stderr.contains(&words), "{}", up.stderr);
+    assert!(up.stderr.contains("compose.yaml:6:12"), "{}", up.stderr);
+    let pull = project.ketch(&["pull"]).failed(1);
+    assert!(pull.stderr.contains(&words), "{}", pull.stderr);
+    project.ketch(&["pull", "--ignore-pull-failures"]).ok();
+    project.ketch(&["pull", "one"]).ok();
+
+    project.write(
+        "compose.yaml",
+        &format!("services: {{one: {{image: '{name}'}}}}\n"),
+    );
+    let pinned = project.ketch(&["config", "--resolve-image-digests"]).ok();
+    assert!(
+        pinned.stdout.contains(&format!("image: {name}@sha256:")),
+        "{}",
+        pinned.stdout
+    );
+
+    // A build begins with what it has to fetch.
+    project.write(
+        "compose.yaml",
+        "services: {built: {build: ., command: cat /hi}}\n",
+    );
+    project.write("Dockerfile", &format!("FROM {name}\nRUN echo hi >/hi\n"));
+    ketch(&world, &["image", "rm", "-f", &name]).ok();
+    project.ketch(&["down"]).ok();
+    let up = project.ketch(&["up"]).ok();
+    assert!(up.stdout.contains("hi"), "{} {}", up.stdout, up.stderr);
+    drop(project);
+    drop(registry);
+    world.assert_clean();
+}
