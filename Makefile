@@ -32,7 +32,7 @@ e2e: ## The built binary as a user has it (root)
 	cargo test --test e2e
 
 bench: build ## How fast ketch is, against the kernel's floor (root); ONLY=config: a part of it
-	tests/packages.sh test
+	tests/packages.sh bench
 	cargo run --release --package ketch-bench -- $(KETCH) $(CARGO_TARGET_DIR)/bench.json $(ONLY)
 
 demo: build ## Bring the guestbook up, sign it, take it down and up again (root)

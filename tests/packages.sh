@@ -1,13 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages that `make test` or `make demo` needs. Says what it does; does nothing when all are here.
+# Installs the Debian packages that `make test`, `make bench` or `make demo` needs. Says what it does; does nothing when all are here.
 set -eu
 
 case "$1" in
     # busybox: what test images are made of. A registry, and another client of it. The others look at the host from outside of ketch.
     test) wanted="busybox-static:busybox mmdebstrap:mmdebstrap iproute2:ip util-linux:nsenter curl:curl nftables:nft \
 docker-registry:docker-registry skopeo:skopeo openssl:openssl" ;;
+    # For the layers of images, and tar, which is compared with.
+    bench) wanted="busybox-static:busybox mmdebstrap:mmdebstrap docker-registry:docker-registry skopeo:skopeo zstd:zstd" ;;
     demo) wanted="mmdebstrap:mmdebstrap curl:curl" ;;
-    *) echo "usage: packages.sh test|demo" >&2; exit 2 ;;
+    *) echo "usage: packages.sh test|bench|demo" >&2; exit 2 ;;
 esac
 
 PATH=$PATH:/usr/sbin:/sbin

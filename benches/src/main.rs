@@ -14,6 +14,7 @@
 
 mod config;
 mod floor;
+mod images;
 mod report;
 mod scenarios;
 mod world;
@@ -43,7 +44,8 @@ fn run() -> Result<()> {
         return Err("usage: ketch-bench KETCH RESULT.json [SCENARIO]".into());
     };
     let only = arguments.next();
-    let world = world::World::new(&ketch)?;
+    let kept = json.parent().unwrap_or(Path::new("."));
+    let world = world::World::new(&ketch, kept)?;
     let report = scenarios::run(&world, only.as_deref().and_then(Path::to_str))?;
     drop(world);
     print!("{}", report.table());

@@ -84,7 +84,11 @@ impl Report {
             let number = |value: Option<f64>, digits: usize| {
                 value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}"))
             };
-            let digits = if figure.unit == "MiB" { 3 } else { 1 };
+            let digits = if matches!(figure.unit, "MiB" | "x") {
+                3
+            } else {
+                1
+            };
             let goal = figure.goal.map_or_else(String::new, |goal| {
                 let verdict = if goal.is_met(figure) { "met" } else { "MISSED" };
                 format!("{} {verdict}", goal.text())

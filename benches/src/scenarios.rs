@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::Result;
 use crate::config;
 use crate::floor::{self, Floor};
+use crate::images;
 use crate::report::{Goal, Report};
 use crate::world::{self, World};
 
@@ -19,8 +20,10 @@ const RUNS: usize = 5;
 /// What is measured in one go.
 type Scenario = fn(&World, &mut Report) -> Result<()>;
 
-const SCENARIOS: [(&str, Scenario); 3] = [
+const SCENARIOS: [(&str, Scenario); 4] = [
     ("config", config::run),
+    // Before this process leaves the host's network, where the registry is.
+    ("images", images::run),
     ("services", all_services),
     ("chain", chain),
 ];

@@ -20,15 +20,36 @@ const APPLETS: [&str; 4] = ["sleep", "sh", "touch", "true"];
 pub struct World {
     ketch: PathBuf,
     directory: tempfile::TempDir,
+    /// Where what takes long to make stays for the next time.
+    kept: PathBuf,
 }
 
 impl World {
     /// A directory, and nothing in it yet.
-    pub fn new(ketch: &Path) -> Result<Self> {
+    pub fn new(ketch: &Path, kept: &Path) -> Result<Self> {
         Ok(Self {
             ketch: ketch.canonicalize()?,
             directory: tempfile::tempdir()?,
+            kept: kept.to_owned(),
         })
+    }
+
+    /// A directory that stays.
+    pub fn kept(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.kept.join(name);
+        fs::create_dir_all(&directory)?;
+        Ok(directory)
+    }
+
+    /// ketch with another store, to be run by the caller.
+    pub fn ketch_command(&self, store: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.command(Path::new("/"));
+        command
+            .args(arguments)
+            .stderr(Stdio::inherit())
+            .env("KETCH_ROOT", store.join("data"))
+            .env("KETCH_RUN", store.join("run"));
+        command
     }
 
     /// Leaves the host's network for a new one, and imports the image `busybox`; once.
