@@ -8,6 +8,7 @@ use ketch_runtime::error::ErrorKind;
 use ketch_runtime::image::Image;
 use serde_json::json;
 
+use super::filter::Filters;
 use super::pull::{self, Wanted};
 use super::scope::Scope;
 use super::{Context, Error, Result, build};
@@ -16,6 +17,7 @@ use crate::loader::Loaded;
 use crate::lowering;
 use crate::model::{Project, PullPolicy, Service};
 use crate::ui::table::{self, Layout};
+use crate::ui::template::{self, Format};
 use crate::ui::{age, status};
 
 /// What the command line says about images.
@@ -404,6 +406,230 @@ pub fn split(reference: &str) -> (&str, &str) {
         _ if name != reference => (name, "<none>"),
         _ => (name, "latest"),
     }
+}
+
+/// How `image ls` lists.
+#[derive(Debug)]
+pub struct Listing {
+    pub digests: bool,
+    pub filters: Vec<String>,
+    pub format: Format,
+    pub quiet: bool,
+    pub full: bool,
+    /// Only this repository, or this name.
+    pub repository: Option<String>,
+}
+
+/// `image ls`: every image of the store, a row for each of its names.
+///
+/// # Errors
+/// A filter that is none; a template that asks for what is not there.
+pub fn stored(context: &Context, listing: &Listing) -> Result<()> {
+    let keys = [
+        "dangling",
+        "label",
+        "label!",
+        "before",
+        "since",
+        "until",
+        "reference",
+    ];
+    let filters = Filters::parse(&listing.filters, &keys)?;
+    let wanted = filters.images(&context.engine)?;
+    let mut rows = Vec::new();
+    let mut ids = IndexSet::new();
+    for image in context.engine.images()?.iter().filter(|it| wanted.fits(it)) {
+        let mut names: Vec<(&str, &str, &str)> = image
+            .references
+            .iter()
+            .map(|name| (split(name), digest_in(image, split(name).0)))
+            .map(|((repository, tag), digest)| (repository, tag, digest))
+            .collect();
+        if names.is_empty() {
+            names = image
+                .repo_digests
+                .iter()
+                .filter_map(|name| name.split_once('@'))
+                .map(|(repository, digest)| (repository, "<none>", digest))
+                .collect();
+        }
+        if names.is_empty() {
+            names.push(("<none>", "<none>", "<none>"));
+        }
+        for (repository, tag, digest) in names {
+            let is_asked_for = listing.repository.as_ref().is_none_or(|asked| {
+                *asked == repository || *asked == format!("{repository}:{tag}")
+            });
+            if is_asked_for {
+                let id = if listing.full {
+                    image.id.as_str()
+                } else {
+                    image.id.short()
+                };
+                ids.insert(id.to_owned());
+                rows.push(stored_row(image, repository, tag, digest, id));
+            }
+        }
+    }
+    if listing.quiet {
+        for id in &ids {
+            context.ui.line(id)?;
+        }
+        return Ok(());
+    }
+    let columns: &[&str] = if listing.digests {
+        &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"]
+    } else {
+        &["Repository", "Tag", "ID", "CreatedSince", "Size"]
+    };
+    let head: &[&str] = if listing.digests {
+        &["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"]
+    } else {
+        &["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
+    };
+    formatted(context, &listing.format, head, columns, &rows)
+}
+
+fn digest_in<'a>(image: &'a Image, repository: &str) -> &'a str {
+    let mut digests = image
+        .repo_digests
+        .iter()
+        .filter_map(|it| it.split_once('@'));
+    digests
+        .find(|(name, _)| *name == repository)
+        .map_or("<none>", |(_, digest)| digest)
+}
+
+fn stored_row(
+    image: &Image,
+    repository: &str,
+    tag: &str,
+    digest: &str,
+    id: &str,
+) -> serde_json::Value {
+    let now = jiff::Timestamp::now();
+    let since = image.created.map_or_else(
+        || "N/A".into(),
+        |then| format!("{} ago", age::between(then, now)),
+    );
+    let created = image.created.map_or_else(
+        || "N/A".into(),
+        |then| then.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+    );
+    json!({
+        "Containers": "N/A",
+        "CreatedAt": created,
+        "CreatedSince": since,
+        "Digest": digest,
+        "ID": id,
+        "Repository": repository,
+        "SharedSize": "N/A",
+        "Size": status::size(image.size_bytes),
+        "Tag": tag,
+        "UniqueSize": "N/A",
+        "VirtualSize": status::size(image.size_bytes),
+    })
+}
+
+/// Rows as `--format` wants them.
+///
+/// # Errors
+/// A template that asks for what is not there.
+pub(crate) fn formatted(
+    context: &Context,
+    format: &Format,
+    head: &[&str],
+    columns: &[&str],
+    rows: &[serde_json::Value],
+) -> Result<()> {
+    match format {
+        Format::Table => {
+            let cells = |row: &serde_json::Value| {
+                let cell = |name: &&str| row[*name].as_str().unwrap_or_default().to_owned();
+                columns.iter().map(cell).collect()
+            };
+            let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+            let text = table::render(Layout::Docker, head, &cells);
+            Ok(context.ui.data(text.as_bytes())?)
+        }
+        Format::Json => {
+            for row in rows {
+                context.ui.line(template::json(row))?;
+            }
+            Ok(())
+        }
+        Format::Text(template) | Format::TableOf(template) => {
+            let heading = matches!(format, Format::TableOf(_));
+            let text = template::render(template, heading, rows).map_err(Error::Failed)?;
+            Ok(context.ui.data(text.as_bytes())?)
+        }
+    }
+}
+
+/// How `image history` shows.
+#[derive(Debug)]
+pub struct History {
+    pub format: Format,
+    pub human: bool,
+    pub full: bool,
+    pub quiet: bool,
+}
+
+/// `image history`: the steps that made an image, the last one first.
+///
+/// # Errors
+/// An image that is not there; a template that asks for what is not there.
+pub fn history(context: &Context, name: &str, show: &History) -> Result<()> {
+    let image = context.engine.image(name)?;
+    let sizes = context.engine.layer_sizes(&image)?;
+    let id = if show.full {
+        image.id.as_str()
+    } else {
+        image.id.short()
+    };
+    let now = jiff::Timestamp::now();
+    let mut sizes = sizes.into_iter();
+    let mut rows = Vec::new();
+    for step in &image.config.history {
+        let size = if step.empty_layer {
+            0
+        } else {
+            sizes.next().unwrap_or(0)
+        };
+        let by = step
+            .created_by
+            .clone()
+            .unwrap_or_default()
+            .replace('\t', " ");
+        let created = step
+            .created
+            .map_or_else(|| "N/A".into(), |then| then.to_string());
+        let since = match step.created {
+            Some(then) if show.human => format!("{} ago", age::between(then, now)),
+            _ => created.clone(),
+        };
+        rows.push(json!({
+            "Comment": step.comment.clone().unwrap_or_default(),
+            "CreatedAt": created,
+            "CreatedBy": if show.full { by } else { status::ellipsis(&by, 45) },
+            "CreatedSince": since,
+            "ID": "<missing>",
+            "Size": if show.human { status::size(size) } else { size.to_string() },
+        }));
+    }
+    rows.reverse();
+    if let Some(first) = rows.first_mut() {
+        first["ID"] = id.into();
+    }
+    if show.quiet {
+        for row in &rows {
+            context.ui.line(row["ID"].as_str().unwrap_or_default())?;
+        }
+        return Ok(());
+    }
+    let head = ["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"];
+    let columns = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
+    formatted(context, &show.format, &head, &columns, &rows)
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! the project's name is given: containers carry what is needed as labels.
 
 use ketch_runtime::container::Container;
+use ketch_runtime::container::record::Source;
 use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::ContainerFilter;
+use ketch_runtime::spec::NetworkMode;
 
 use super::{Context, Error, Result};
 use crate::diag::Sources;
@@ -280,6 +282,36 @@ fn names_no_file(failed: &crate::loader::Failed) -> bool {
             .message
             .starts_with("no configuration file provided")
     })
+}
+
+/// The volumes that containers, running or not, use.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn volumes_in_use(engine: &Engine) -> Result<std::collections::BTreeSet<String>> {
+    let mut used = std::collections::BTreeSet::new();
+    for container in engine.containers(&ContainerFilter::default())? {
+        for mount in &container.record.mounts {
+            if let Source::Volume { name, .. } = &mount.source {
+                used.insert(name.clone());
+            }
+        }
+    }
+    Ok(used)
+}
+
+/// The networks that containers, running or not, name.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn networks_in_use(engine: &Engine) -> Result<std::collections::BTreeSet<String>> {
+    let mut used = std::collections::BTreeSet::new();
+    for container in engine.containers(&ContainerFilter::default())? {
+        if let NetworkMode::Networks(endpoints) = &container.record.spec.network {
+            used.extend(endpoints.iter().map(|endpoint| endpoint.network.clone()));
+        }
+    }
+    Ok(used)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod preflight;
 mod recreation;
 mod registry;
 mod rights;
+mod store;
 mod top;
 mod up;
 mod volumes;

@@ -224,6 +224,8 @@ fn a_guarded_registry_is_pushed_to_and_pulled_from() {
     let seen: serde_json::Value = serde_json::from_str(&seen.ok().stdout).unwrap();
     assert_eq!(seen["Digest"], digest.as_str());
 
+    mended_from_there(&world, &pinned);
+
     let out = ketch(&world, &["logout", &registry.domain]).ok().stdout;
     assert_eq!(
         out,
@@ -237,6 +239,21 @@ fn a_guarded_registry_is_pushed_to_and_pulled_from() {
     );
     drop(registry);
     world.assert_clean();
+}
+
+/// A layer that is damaged comes back from where it came.
+fn mended_from_there(world: &World, pinned: &str) {
+    let layer = fs::read_dir(world.root("data2").join("layers"))
+        .unwrap()
+        .next();
+    let path = layer.unwrap().unwrap().path();
+    fs::write(path.join("diff/bin/busybox"), "damaged").unwrap();
+    elsewhere(world, &["system", "check"]).failed(1);
+    let mended = elsewhere(world, &["system", "check", "--fix"]).ok();
+    let words = format!("fetched again as {pinned}");
+    assert!(mended.stderr.contains(&words), "{}", mended.stderr);
+    let checked = elsewhere(world, &["system", "check"]).ok().stdout;
+    assert_eq!(checked, "1 images, 1 layers: 0 damaged, 0 unused\n");
 }
 
 #[test]

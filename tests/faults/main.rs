@@ -27,3 +27,4 @@ mod random;
 mod reboot;
 mod scenario;
 mod silent;
+mod store;

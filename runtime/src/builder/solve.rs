@@ -22,8 +22,8 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::failpoint::{self, Point};
 use crate::image;
 use crate::image::config::{Empty, History};
-use crate::layer;
 use crate::layer::merged::Merged;
+use crate::layer::{self, Hold};
 use crate::store::staging::Staging;
 
 /// Proxies reach RUN without being declared, and count neither for keys nor for history.
@@ -62,6 +62,8 @@ pub struct Solver<'a> {
     done: BTreeMap<usize, Draft>,
     /// Steps begun so far, for their numbers.
     steps: usize,
+    /// The layers so far: nobody removes them before the image names them.
+    holds: Vec<Hold>,
 }
 
 impl std::fmt::Debug for Solver<'_> {
@@ -97,6 +99,7 @@ impl<'a> Solver<'a> {
             ignore,
             done: BTreeMap::new(),
             steps: 0,
+            holds: Vec::new(),
         })
     }
 
@@ -192,6 +195,9 @@ impl<'a> Solver<'a> {
                         return Err(error.context(format!("FROM {name}")));
                     }
                 };
+                for chain_id in &image.layers {
+                    self.holds.push(layer::hold(self.engine.roots(), chain_id)?);
+                }
                 events(BuildEvent::Cached { step });
                 let mut config = image.config;
                 if config
@@ -553,7 +559,7 @@ impl<'a> Solver<'a> {
         let found = if self.request.no_cache {
             None
         } else {
-            cache::find(roots, &key)?
+            self.cached(&key)?
         };
         let cached = if let Some(cached) = found {
             events(BuildEvent::Cached { step });
@@ -562,19 +568,20 @@ impl<'a> Solver<'a> {
             let staging = Staging::new(roots)?;
             let upper = staging.join("upper");
             let made = work(&upper, step, events).and_then(|()| {
-                let (diff_id, chain_id, _) =
-                    layer::commit_directory(roots, state.layers.last(), &upper)?;
-                Ok(Cached {
-                    diff_id,
-                    chain_id,
+                let (layer, hold) = layer::commit_directory(roots, state.layers.last(), &upper)?;
+                let cached = Cached {
+                    diff_id: layer.diff_id,
+                    chain_id: layer.chain_id,
                     created: Timestamp::now(),
-                })
+                };
+                Ok((cached, hold))
             });
-            let cached = made.inspect_err(|_| {
+            let (cached, hold) = made.inspect_err(|_| {
                 let _may_be_gone = fs::remove_dir_all(&upper);
                 events(BuildEvent::Failed { step });
             })?;
             cache::remember(roots, &key, &cached)?;
+            self.holds.push(hold);
             failpoint::reached(Point::BuildStepCached);
             events(BuildEvent::Finished { step });
             cached
@@ -590,6 +597,21 @@ impl<'a> Solver<'a> {
             ..History::default()
         });
         Ok(())
+    }
+
+    /// What is known of a step, its layer held.
+    fn cached(&mut self, key: &Digest) -> Result<Option<Cached>> {
+        let roots = self.engine.roots();
+        let Some(cached) = cache::find(roots, key)? else {
+            return Ok(None);
+        };
+        let hold = layer::hold(roots, &cached.chain_id)?;
+        // It may have gone before it was held.
+        if layer::find(roots, &cached.chain_id)?.is_none() {
+            return Ok(None);
+        }
+        self.holds.push(hold);
+        Ok(Some(cached))
     }
 
     fn begin(&mut self, name: &str, events: &mut dyn FnMut(BuildEvent)) -> usize {

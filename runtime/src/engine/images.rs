@@ -1,6 +1,6 @@
 //! Images: pull, push, load, import, list, inspect, tag, remove.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use super::Engine;
 use crate::content::digest::Digest;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::image::check::{self, Report};
 use crate::image::config::{History, ImageConfig};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::image::{Image, archive, change, store};
+use crate::image::{Image, archive, change, save, store};
 use crate::layer;
 use crate::registry::Registries;
 use crate::registry::pull::{OnLayer, Pulled};
@@ -102,7 +103,7 @@ impl Engine {
         for instruction in &options.changes {
             change::apply(&mut config, instruction)?;
         }
-        let layer = layer::unpack_archive(self.roots(), &[], archive, None)
+        let (layer, _hold) = layer::unpack_archive(self.roots(), &[], archive, None)
             .context(|| "import root file system".into())?;
         config.rootfs.diff_ids = vec![layer.diff_id];
         let image = store::add(self.roots(), &config, &[layer.chain_id], reference.as_ref())?;
@@ -120,6 +121,12 @@ impl Engine {
         store::get(self.roots(), name)
     }
 
+    /// Bytes of the files of each of its layers, lowest first.
+    pub fn layer_sizes(&self, image: &Image) -> Result<Vec<u64>> {
+        let size = |chain_id| Ok(layer::get(self.roots(), chain_id)?.size_bytes);
+        image.layers.iter().map(size).collect()
+    }
+
     /// Adds a name.
     pub fn tag_image(&self, name: &str, reference: &str) -> Result<()> {
         let image = store::tag(self.roots(), name, reference)?;
@@ -134,13 +141,109 @@ impl Engine {
         for step in &removed {
             match step {
                 RemovedImage::Untagged(reference) => self.tell("untag", &id, reference),
-                RemovedImage::Deleted(digest) if *digest == id => {
+                RemovedImage::Deleted { digest, .. } if *digest == id => {
                     self.tell("delete", &id, id.as_str());
                 }
-                RemovedImage::Deleted(_) => {}
+                RemovedImage::Deleted { .. } => {}
             }
         }
         Ok(removed)
+    }
+
+    /// Removes the images that `goes` says yes to and no container was made from, then what no
+    /// image names. Returns what was removed, and the bytes of files that were.
+    pub fn prune_images(&self, goes: &dyn Fn(&Image) -> bool) -> Result<(Vec<RemovedImage>, u64)> {
+        let removed = store::prune(self.roots(), goes)?;
+        let mut bytes = 0;
+        for step in &removed {
+            if let RemovedImage::Deleted { digest, size_bytes } = step {
+                bytes += size_bytes;
+                self.tell("delete", digest, digest.as_str());
+            }
+        }
+        bytes += check::collect(self.roots())?;
+        Ok((removed, bytes))
+    }
+
+    /// Writes images as `docker save` does. A name without a tag stands for all of its tags, an id
+    /// for the image without a name.
+    pub fn save_images(&self, names: &[String], out: impl Write) -> Result<()> {
+        let mut images: Vec<(Image, Vec<Reference>)> = Vec::new();
+        for name in names {
+            for (image, reference) in self.meant(name)? {
+                let index = images.iter().position(|(known, _)| known.id == image.id);
+                let index = index.unwrap_or_else(|| {
+                    images.push((image, Vec::new()));
+                    images.len() - 1
+                });
+                images[index].1.extend(reference);
+            }
+        }
+        save::save(self.roots(), &images, out)
+    }
+
+    fn meant(&self, name: &str) -> Result<Vec<(Image, Option<Reference>)>> {
+        if let Ok(reference) = Reference::parse(name)
+            && reference.tag.is_none()
+            && reference.digest.is_none()
+        {
+            let mut found = Vec::new();
+            for image in self.images()? {
+                for named in &image.references {
+                    let named = Reference::parse(named)?;
+                    if named.name() == reference.name() {
+                        found.push((image.clone(), Some(named)));
+                    }
+                }
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        let image = self.image(name)?;
+        let reference = Reference::parse(name)
+            .ok()
+            .filter(|reference| image.references.contains(&reference.familiar()));
+        Ok(vec![(image, reference)])
+    }
+
+    /// Reads all of the store and says what is damaged, and what nobody needs.
+    pub fn check_store(&self) -> Result<Report> {
+        check::check(self.roots())
+    }
+
+    /// Takes damaged parts out and fetches them again, where it is known from where; then removes
+    /// what nobody needs. Returns what it could not mend, with the reason.
+    pub fn mend_store(
+        &self,
+        registries: &Registries,
+        report: &Report,
+        tell: &dyn Fn(&str),
+    ) -> Result<Vec<(String, Error)>> {
+        check::take_out(self.roots(), &report.damaged)?;
+        let mut failed = Vec::new();
+        for (id, known) in store::known(self.roots())? {
+            let name = known.names.first().map_or(id.short(), String::as_str);
+            let is_hurt = report
+                .damaged
+                .iter()
+                .any(|damage| known.needs(&id, &damage.part));
+            if !is_hurt {
+                continue;
+            }
+            let Some(from) = known.repo_digests.first() else {
+                let message = "it came from no registry: load or build it again";
+                failed.push((name.to_owned(), Error::new(ErrorKind::NotFound, message)));
+                continue;
+            };
+            tell(&format!("{name}: fetched again as {from}"));
+            let reference = Reference::parse(from)?;
+            if let Err(error) = registries.pull(self.roots(), &reference, None, &|_, _| {}) {
+                failed.push((name.to_owned(), error));
+            }
+        }
+        check::collect(self.roots())?;
+        Ok(failed)
     }
 
     /// An event nobody could write is no reason to fail what has already been done.

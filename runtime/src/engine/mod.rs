@@ -4,6 +4,7 @@
 //! monitors, so any number of processes may hold an `Engine` on the same roots.
 
 pub mod containers;
+pub mod disk;
 pub mod images;
 pub mod networks;
 pub mod system;

@@ -12,6 +12,10 @@ pub mod store;
 
 pub mod archive;
 
+pub mod save;
+
+pub mod check;
+
 pub mod change;
 
 use jiff::Timestamp;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Image;
+use super::check::Part;
 use super::config::ImageConfig;
 use super::manifest;
 use super::reference::Reference;
@@ -31,8 +32,8 @@ const VERSION: u64 = 1;
 pub enum RemovedImage {
     /// A name is gone.
     Untagged(String),
-    /// An image or a layer is gone.
-    Deleted(Digest),
+    /// An image or a layer is gone, and with it so many bytes of files.
+    Deleted { digest: Digest, size_bytes: u64 },
 }
 
 /// `images.json`.
@@ -160,6 +161,46 @@ impl Catalog {
         });
     }
 
+    /// Removes an image that has no name any more, and what of its files nobody else needs.
+    fn delete(
+        &mut self,
+        roots: &Roots,
+        id: &Digest,
+        removed: &mut Vec<RemovedImage>,
+    ) -> Result<()> {
+        let stored = self.images.remove(id).unwrap_or_default();
+        // From here on nobody finds the image; a crash leaves unused files, no broken image.
+        self.write(roots)?;
+        let blobs = Blobs::new(roots.blobs());
+        blobs.remove(id)?;
+        for manifest in stored.manifests {
+            if !self.names_manifest(&manifest) {
+                blobs.remove(&manifest)?;
+            }
+        }
+        removed.push(RemovedImage::Deleted {
+            digest: id.clone(),
+            size_bytes: 0,
+        });
+        let in_use = layers_in_use(roots, self)?;
+        for chain_id in stored.layers.iter().rev() {
+            if in_use.contains(chain_id) {
+                continue;
+            }
+            let size_bytes = layer::find(roots, chain_id)
+                .ok()
+                .flatten()
+                .map_or(0, |layer| layer.size_bytes);
+            if layer::remove(roots, chain_id)? {
+                removed.push(RemovedImage::Deleted {
+                    digest: chain_id.clone(),
+                    size_bytes,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn names_manifest(&self, digest: &Digest) -> bool {
         let mut images = self.images.values();
         images.any(|stored| stored.manifests.contains(digest))
@@ -202,6 +243,74 @@ pub fn list(roots: &Roots) -> Result<Vec<Image>> {
     images
         .sort_by(|a, b| (b.created, &a.references, &a.id).cmp(&(a.created, &b.references, &b.id)));
     Ok(images)
+}
+
+/// What one image is made of, as far as the catalog knows: read without its configuration.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// In the familiar form.
+    pub(crate) names: Vec<String>,
+    pub(crate) layers: Vec<Digest>,
+    pub(crate) manifests: Vec<Digest>,
+    pub(crate) repo_digests: Vec<String>,
+}
+
+impl Known {
+    /// Whether a part of the store belongs to it.
+    pub(crate) fn needs(&self, id: &Digest, part: &Part) -> bool {
+        match part {
+            Part::Config(digest) => digest == id,
+            Part::Manifest(digest) => self.manifests.contains(digest),
+            Part::Layer(chain_id) => self.layers.contains(chain_id),
+        }
+    }
+}
+
+/// Every image of the catalog, be it whole or not.
+pub(crate) fn known(roots: &Roots) -> Result<BTreeMap<Digest, Known>> {
+    let catalog = Catalog::read(roots)?;
+    let known = catalog.images.iter().map(|(id, stored)| {
+        let names = catalog.references_of(id);
+        let known = Known {
+            names: names.iter().map(Reference::familiar).collect(),
+            layers: stored.layers.clone(),
+            manifests: stored.manifests.iter().cloned().collect(),
+            repo_digests: stored.repo_digests.iter().cloned().collect(),
+        };
+        (id.clone(), known)
+    });
+    Ok(known.collect())
+}
+
+/// Layers that nothing names. The caller holds the images lock.
+pub(crate) fn unnamed_layers(roots: &Roots) -> Result<Vec<Digest>> {
+    let in_use = layers_in_use(roots, &Catalog::read(roots)?)?;
+    Ok(digests_in(&roots.layers())?
+        .into_iter()
+        .filter(|chain_id| !in_use.contains(chain_id))
+        .collect())
+}
+
+/// Blobs that nothing names. The caller holds the images lock, under which all are made.
+pub(crate) fn unnamed_blobs(roots: &Roots) -> Result<Vec<Digest>> {
+    let catalog = Catalog::read(roots)?;
+    let is_named =
+        |digest: &Digest| catalog.images.contains_key(digest) || catalog.names_manifest(digest);
+    Ok(digests_in(&Blobs::new(roots.blobs()).directory())?
+        .into_iter()
+        .filter(|digest| !is_named(digest))
+        .collect())
+}
+
+/// What lies in a directory under the hex digits of a digest.
+fn digests_in(directory: &Path) -> Result<Vec<Digest>> {
+    Ok(subdirectories(directory)?
+        .into_iter()
+        .filter_map(|path| {
+            let name = path.file_name()?.to_str()?;
+            Digest::try_from(format!("sha256:{name}")).ok()
+        })
+        .collect())
 }
 
 /// One image, by name, id or the beginning of an id; `None` when there is none.
@@ -409,22 +518,33 @@ pub fn remove(roots: &Roots, name: &str, force: bool) -> Result<Vec<RemovedImage
         catalog.write(roots)?;
         return Ok(removed);
     }
-    let stored = catalog.images.remove(&id).unwrap_or_default();
-    // From here on nobody finds the image; a crash leaves unused files, no broken image.
-    catalog.write(roots)?;
-    let blobs = Blobs::new(roots.blobs());
-    blobs.remove(&id)?;
-    for manifest in stored.manifests {
-        if !catalog.names_manifest(&manifest) {
-            blobs.remove(&manifest)?;
+    catalog.delete(roots, &id, &mut removed)?;
+    Ok(removed)
+}
+
+/// Removes the images that `goes` says yes to, told whether a container uses it; such are kept
+/// all the same.
+pub fn prune(roots: &Roots, goes: &dyn Fn(&Image) -> bool) -> Result<Vec<RemovedImage>> {
+    let _guard = lock::acquire(roots, Lock::Images)?;
+    let mut catalog = Catalog::read(roots)?;
+    let used = used_images(roots)?;
+    let mut removed = Vec::new();
+    let ids: Vec<Digest> = catalog.images.keys().cloned().collect();
+    for id in ids.iter().filter(|id| !used.contains(*id)) {
+        let stored = catalog.images.get(id).cloned().unwrap_or_default();
+        // One that can't be read is for `check`.
+        let Ok(image) = catalog.image(roots, id, &stored) else {
+            continue;
+        };
+        if !goes(&image) {
+            continue;
         }
-    }
-    removed.push(RemovedImage::Deleted(id));
-    let in_use = layers_in_use(roots, &catalog)?;
-    for chain_id in stored.layers.iter().rev() {
-        if !in_use.contains(chain_id) && layer::remove(roots, chain_id)? {
-            removed.push(RemovedImage::Deleted(chain_id.clone()));
+        for reference in catalog.references_of(id) {
+            catalog.references.remove(&reference.to_string());
+            removed.push(RemovedImage::Untagged(reference.familiar()));
         }
+        catalog.forget_digests(id, None, &mut removed);
+        catalog.delete(roots, id, &mut removed)?;
     }
     Ok(removed)
 }
@@ -513,6 +633,14 @@ fn users(roots: &Roots) -> Result<Vec<User>> {
     Ok(users)
 }
 
+/// Ids of the images that containers, running or not, were made from.
+pub(crate) fn used_images(roots: &Roots) -> Result<BTreeSet<Digest>> {
+    Ok(users(roots)?
+        .into_iter()
+        .map(|user| user.image_id)
+        .collect())
+}
+
 /// Layers that an image, a container or the builder's cache names.
 fn layers_in_use(roots: &Roots, catalog: &Catalog) -> Result<BTreeSet<Digest>> {
     let mut in_use = BTreeSet::new();
@@ -589,12 +717,12 @@ mod tests {
         let upper = roots.data().join(format!("upper-{content}"));
         document::make_directory(&upper).unwrap();
         std::fs::write(upper.join("file"), content).unwrap();
-        let (diff_id, chain_id, size) = layer::commit_directory(roots, None, &upper).unwrap();
-        assert_eq!(size, content.len() as u64);
+        let (layer, _hold) = layer::commit_directory(roots, None, &upper).unwrap();
+        assert_eq!(layer.size_bytes, content.len() as u64);
         let mut config = ImageConfig::default();
-        config.rootfs.diff_ids = vec![diff_id];
+        config.rootfs.diff_ids = vec![layer.diff_id];
         let reference = reference.map(|text| Reference::parse(text).unwrap());
-        add(roots, &config, &[chain_id], reference.as_ref()).unwrap()
+        add(roots, &config, &[layer.chain_id], reference.as_ref()).unwrap()
     }
 
     fn container(roots: &Roots, image: &Image, status: &str) {
@@ -642,8 +770,14 @@ mod tests {
             remove(&roots, "web:2", false).unwrap(),
             [
                 RemovedImage::Untagged("web:2".into()),
-                RemovedImage::Deleted(web.id.clone()),
-                RemovedImage::Deleted(web.layers[0].clone()),
+                RemovedImage::Deleted {
+                    digest: web.id.clone(),
+                    size_bytes: 0
+                },
+                RemovedImage::Deleted {
+                    digest: web.layers[0].clone(),
+                    size_bytes: 3
+                },
             ]
         );
         assert!(!layer::directory(&roots, &web.layers[0]).exists());

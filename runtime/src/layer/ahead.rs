@@ -49,8 +49,9 @@ pub(crate) fn pair() -> (Ahead, Filler) {
 }
 
 impl Filler {
-    /// Reads to the end, or until nobody wants more; returns the digest of what was read.
-    pub(crate) fn run(self, stream: impl Read) -> Digest {
+    /// Reads to the end, or until nobody wants more; returns the digest of what was read, and how
+    /// much that was.
+    pub(crate) fn run(self, stream: impl Read) -> (Digest, u64) {
         let mut stream = Digesting::new(stream);
         while let Ok(mut piece) = self.used.recv() {
             piece.resize(PIECE_BYTES, 0);
@@ -64,7 +65,8 @@ impl Filler {
                 break;
             }
         }
-        stream.finish().1
+        let (_, digest, bytes) = stream.finish();
+        (digest, bytes)
     }
 }
 
@@ -133,7 +135,7 @@ mod tests {
                 (read, filler.join().unwrap())
             });
             assert!(read == bytes, "{length}");
-            assert_eq!(digest, Digest::of(&bytes));
+            assert_eq!(digest, (Digest::of(&bytes), bytes.len() as u64));
         }
     }
 

@@ -634,6 +634,27 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
+/// A stream that takes so many bytes and no more.
+struct Bounded<'a, W> {
+    stream: &'a mut W,
+    left: u64,
+}
+
+impl<W: Write> Write for Bounded<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() as u64 > self.left {
+            return Err(std::io::Error::other("the content is too long"));
+        }
+        let count = self.stream.write(bytes)?;
+        self.left -= count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// Writes an archive: same entries, same bytes.
 #[derive(Debug)]
 pub struct Writer<W> {
@@ -659,6 +680,26 @@ impl<W: Write> Writer<W> {
         if copied != entry.size {
             let message = format!("archive {}: the file became shorter", shown());
             return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        self.pad(entry.size)
+    }
+
+    /// Adds a file whose content is written, not read: exactly `entry.size` bytes.
+    pub(crate) fn append_written(
+        &mut self,
+        entry: &Entry,
+        write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        let shown = || String::from_utf8_lossy(&entry.path).into_owned();
+        self.header(entry).context(shown)?;
+        let mut bounded = Bounded {
+            stream: &mut self.stream,
+            left: entry.size,
+        };
+        write(&mut bounded).context(|| format!("archive {}", shown()))?;
+        if bounded.left > 0 {
+            let message = format!("archive {}: the content is too short", shown());
+            return Err(Error::new(ErrorKind::Internal, message));
         }
         self.pad(entry.size)
     }

@@ -15,6 +15,7 @@ pub mod merged;
 pub(crate) mod recipe;
 pub mod unpack;
 pub mod usage;
+pub mod verify;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ use crate::store::staging::{self, Staging};
 
 /// How to write the archive again; layers that we wrote ourselves have none.
 const RECIPE: &str = "recipe.zst";
+/// A layer in staging.
+const MADE: &str = "layer";
 
 /// `layer.json`: what a layer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,12 @@ pub struct Layer {
     pub parent: Option<Digest>,
     /// Bytes of its files.
     pub size_bytes: u64,
+    /// Bytes of the plain archive; absent in old records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_bytes: Option<u64>,
+    /// Its archive named a file twice, and can't be written again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrepeatable: bool,
 }
 
 /// Where a layer's files lie: a lower directory for overlayfs.
@@ -73,65 +82,84 @@ pub fn get(roots: &Roots, chain_id: &Digest) -> Result<Layer> {
     })
 }
 
-/// Unpacks an archive (plain, gzip or zstd) on top of other layers, lowest first. With an
-/// expected diff id, nothing is kept of another content.
+/// Unpacks an archive (plain, gzip or zstd) on top of other layers, lowest first, and holds the
+/// layer. With an expected diff id, nothing is kept of another content.
 pub fn unpack_archive(
     roots: &Roots,
     below: &[Digest],
     archive: impl Read + Send,
     expected: Option<&Digest>,
-) -> Result<Layer> {
-    unpack_archive_above(roots, below, archive, expected, || Ok(()))
+) -> Result<(Layer, Hold)> {
+    if let Some(diff_id) = expected {
+        let chain_id = chain::extend(below.last(), diff_id);
+        let hold = hold(roots, &chain_id)?;
+        if let Some(layer) = find(roots, &chain_id)? {
+            return Ok((layer, hold));
+        }
+    }
+    let aside = Aside::unpack(roots, below, archive, expected, || Ok(()))?;
+    let hold = hold(roots, &aside.layer.chain_id)?;
+    Ok((aside.place(roots)?, hold))
 }
 
-/// The same for layers below that may still be on their way: `wait` returns when they are there,
-/// and is called when everything else is done.
-pub(crate) fn unpack_archive_above(
-    roots: &Roots,
-    below: &[Digest],
-    archive: impl Read + Send,
-    expected: Option<&Digest>,
-    wait: impl FnOnce() -> Result<()>,
-) -> Result<Layer> {
-    if let Some(diff_id) = expected
-        && let Some(layer) = find(roots, &chain::extend(below.last(), diff_id))?
-    {
-        return Ok(layer);
+/// A whole layer that is not in its place yet.
+pub(crate) struct Aside {
+    staging: Staging,
+    layer: Layer,
+}
+
+impl Aside {
+    /// Unpacks an archive onto layers that may still be on their way: `wait` returns when they are
+    /// there, and is called when everything else is done.
+    pub(crate) fn unpack(
+        roots: &Roots,
+        below: &[Digest],
+        archive: impl Read + Send,
+        expected: Option<&Digest>,
+        wait: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        let staging = Staging::new(roots)?;
+        let made = staging.join(MADE);
+        document::make_directory(&made.join("diff"))?;
+        let plain = compression::decompress(archive)?;
+        let lower = || {
+            wait()?;
+            merged::Merged::new(&directories(roots, below))
+        };
+        let (ahead, filler) = ahead::pair();
+        let (unpacked, (diff_id, archive_bytes)) = std::thread::scope(|scope| {
+            let filler = scope.spawn(move || filler.run(plain));
+            let unpacked = unpack_all(ahead, &made, lower);
+            let diff_id = filler
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (unpacked, diff_id)
+        });
+        let (size_bytes, has_recipe) = unpacked?;
+        if let Some(expected) = expected
+            && *expected != diff_id
+        {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("layer has diff id {diff_id}, expected {expected}"),
+            ));
+        }
+        let layer = Layer {
+            chain_id: chain::extend(below.last(), &diff_id),
+            diff_id,
+            parent: below.last().cloned(),
+            size_bytes,
+            archive_bytes: Some(archive_bytes),
+            unrepeatable: !has_recipe,
+        };
+        Ok(Self { staging, layer })
     }
-    let staging = Staging::new(roots)?;
-    let made = staging.join("layer");
-    document::make_directory(&made.join("diff"))?;
-    let plain = compression::decompress(archive)?;
-    let lower = || {
-        wait()?;
-        merged::Merged::new(&directories(roots, below))
-    };
-    let (ahead, filler) = ahead::pair();
-    let (unpacked, diff_id) = std::thread::scope(|scope| {
-        let filler = scope.spawn(move || filler.run(plain));
-        let unpacked = unpack_all(ahead, &made, lower);
-        let diff_id = filler
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (unpacked, diff_id)
-    });
-    let size_bytes = unpacked?;
-    if let Some(expected) = expected
-        && *expected != diff_id
-    {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            format!("layer has diff id {diff_id}, expected {expected}"),
-        ));
+
+    /// Puts it in its place. The caller holds the layer, shared or alone.
+    pub(crate) fn place(self, roots: &Roots) -> Result<Layer> {
+        place(roots, &self.staging.join(MADE), &self.layer)?;
+        Ok(self.layer)
     }
-    let layer = Layer {
-        chain_id: chain::extend(below.last(), &diff_id),
-        diff_id,
-        parent: below.last().cloned(),
-        size_bytes,
-    };
-    place(roots, &made, &layer)?;
-    Ok(layer)
 }
 
 /// The whole archive: what stands behind its end belongs to its digest.
@@ -139,23 +167,32 @@ fn unpack_all(
     plain: impl Read,
     made: &Path,
     lower: impl FnOnce() -> Result<merged::Merged>,
-) -> Result<u64> {
+) -> Result<(u64, bool)> {
     let path = made.join(RECIPE);
     let mut reader = archive::Reader::recording(plain, recipe::Recorder::create(&path)?);
     let limits = unpack::Limits::default();
     let size_bytes = unpack::unpack(&mut reader, &made.join("diff"), lower, limits)?;
     reader.drain()?;
-    match reader.into_recorder() {
+    let recorder = reader.into_recorder();
+    let has_recipe = recorder.is_some();
+    match recorder {
         Some(recorder) => recorder.finish(),
         None => std::fs::remove_file(&path),
     }
     .context(|| format!("write {}", path.display()))?;
-    Ok(size_bytes)
+    Ok((size_bytes, has_recipe))
 }
 
 /// Writes the archive that a layer came from: the bytes that its diff id is the digest of.
 pub fn write_archive(roots: &Roots, chain_id: &Digest, out: impl Write) -> Result<()> {
     let layer = get(roots, chain_id)?;
+    if layer.unrepeatable {
+        let message = format!(
+            "layer {} can't be written again: the archive that it came in named a file twice",
+            layer.diff_id
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
     let files = directory(roots, chain_id);
     let recipe = roots.layers().join(chain_id.hex()).join(RECIPE);
     let mut digesting = Digesting::new(out);
@@ -178,28 +215,31 @@ pub fn write_archive(roots: &Roots, chain_id: &Digest, out: impl Write) -> Resul
 }
 
 /// Makes a layer of an overlay upper directory, which is moved, not copied: on the data root's
-/// file system, no longer mounted, and nobody's afterwards. Returns diff id, chain id and size.
+/// file system, no longer mounted, and nobody's afterwards. The layer is held.
 pub fn commit_directory(
     roots: &Roots,
     parent_chain: Option<&Digest>,
     upper: &Path,
-) -> Result<(Digest, Digest, u64)> {
+) -> Result<(Layer, Hold)> {
     let mut digesting = Digesting::new(std::io::sink());
     let (size_bytes, _) = diff::write(upper, &mut digesting)?;
-    let (_, diff_id, _) = digesting.finish();
+    let (_, diff_id, archive_bytes) = digesting.finish();
     let layer = Layer {
         chain_id: chain::extend(parent_chain, &diff_id),
         diff_id,
         parent: parent_chain.cloned(),
         size_bytes,
+        archive_bytes: Some(archive_bytes),
+        unrepeatable: false,
     };
     let staging = Staging::new(roots)?;
-    let made = staging.join("layer");
+    let made = staging.join(MADE);
     document::make_directory(&made)?;
     std::fs::rename(upper, made.join("diff"))
         .context(|| format!("move {} into the store", upper.display()))?;
+    let hold = hold(roots, &layer.chain_id)?;
     place(roots, &made, &layer)?;
-    Ok((layer.diff_id, layer.chain_id, layer.size_bytes))
+    Ok((layer, hold))
 }
 
 /// Removes a layer. The caller has made sure that no record names it. False: somebody is just

@@ -454,7 +454,7 @@ pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Parent and last name; `None` for the root.
-fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.is_empty() {
         return None;
     }
@@ -465,7 +465,7 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// `.wh..wh.plnk` and its like, which AUFS left in old images, with all below them.
-fn is_left_over(path: &[u8]) -> bool {
+pub(super) fn is_left_over(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/')
         .any(|name| name.starts_with(b".wh..wh.") && name != b".wh..wh..opq")
 }
@@ -483,7 +483,7 @@ fn lstat(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Stat>> {
 }
 
 /// Links on the way are followed, but inside of the root: the kernel sees to it.
-fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(super) fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     let mut tries = 128;
     loop {

@@ -23,8 +23,8 @@ use crate::image::config::ImageConfig;
 use crate::image::manifest::{self, Descriptor, Document, Index, Manifest};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
-use crate::image::{Image, store};
-use crate::layer::{self, Hold, Origin, chain};
+use crate::image::{Image, check, store};
+use crate::layer::{self, Aside, Hold, Origin, chain};
 use crate::store::Roots;
 use crate::store::lock::{self, Lock};
 
@@ -201,9 +201,13 @@ fn unchanged(
     let mut pinned = reference.clone();
     pinned.tag = None;
     pinned.digest = Some(digest.clone());
-    let Some(image) = store::find(roots, &pinned.familiar())? else {
+    // One whose parts are missing or can't be read is fetched again.
+    let Ok(Some(image)) = store::find(roots, &pinned.familiar()) else {
         return Ok(None);
     };
+    if !check::is_whole(roots, &image)? {
+        return Ok(None);
+    }
     if platform.is_some_and(|wanted| !runs_on(&image.config, wanted)) {
         return Ok(None);
     }
@@ -494,7 +498,8 @@ impl LayerPull<'_> {
         let below = &self.chain[..number];
         let diff_id = Some(&self.diff_ids[number]);
         let wait = || self.wait_below(number);
-        let unpacked = layer::unpack_archive_above(self.roots, below, &mut watched, diff_id, wait);
+        let unpacked = Aside::unpack(self.roots, below, &mut watched, diff_id, wait)
+            .and_then(|aside| aside.place(self.roots));
         let left_bytes = watched.total_bytes - watched.done_bytes;
         let is_damaged = |error: &Error| error.kind() == ErrorKind::Invalid;
         match unpacked {

@@ -46,7 +46,7 @@ fn tar(entries: &[(Entry, Vec<u8>)]) -> Vec<u8> {
 fn unpacked(roots: &Roots, archives: &[Vec<u8>]) -> Vec<PathBuf> {
     let mut chain = Vec::new();
     for archive in archives {
-        let layer = layer::unpack_archive(roots, &chain, &archive[..], None).unwrap();
+        let (layer, _hold) = layer::unpack_archive(roots, &chain, &archive[..], None).unwrap();
         assert_eq!(layer.diff_id, Digest::of(archive));
         chain.push(layer.chain_id);
     }
@@ -243,7 +243,7 @@ pub(crate) fn an_upper_directory_becomes_a_layer_that_shows_the_same() {
         file("dir/old", "x"),
         file("kept", "x"),
     ]);
-    let layer = layer::unpack_archive(&roots, &[], &base[..], None).unwrap();
+    let (layer, _hold) = layer::unpack_archive(&roots, &[], &base[..], None).unwrap();
     let lower = layer::directories(&roots, std::slice::from_ref(&layer.chain_id));
     let upper = roots.data().join("upper");
     let work = roots.data().join("work");
@@ -264,12 +264,11 @@ pub(crate) fn an_upper_directory_becomes_a_layer_that_shows_the_same() {
     // The archive of the diff, taken before the move, gives the same layer elsewhere.
     let mut archive = Vec::new();
     diff::write(&upper, &mut archive).unwrap();
-    let (diff_id, chain_id, size) =
-        layer::commit_directory(&roots, Some(&layer.chain_id), &upper).unwrap();
-    assert_eq!(diff_id, Digest::of(&archive));
-    assert_eq!(size, "changed".len() as u64 + 1);
+    let (changed, _hold) = layer::commit_directory(&roots, Some(&layer.chain_id), &upper).unwrap();
+    assert_eq!(changed.diff_id, Digest::of(&archive));
+    assert_eq!(changed.size_bytes, "changed".len() as u64 + 1);
     assert!(!upper.exists());
-    let layers = layer::directories(&roots, &[layer.chain_id.clone(), chain_id]);
+    let layers = layer::directories(&roots, &[layer.chain_id.clone(), changed.chain_id]);
     assert_eq!(merged_tree(&layers), expected);
     let other = tempfile::tempdir().unwrap();
     let other = Roots::new(other.path().join("data"), other.path().join("run"));

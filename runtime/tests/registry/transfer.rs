@@ -224,3 +224,25 @@ fn who_gives_up_is_gone_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     world.assert_nothing_unfinished();
 }
+
+#[test]
+fn what_came_before_a_failure_need_not_come_again() {
+    let plain: Vec<_> = (0..3)
+        .map(|number| layer(&[(&format!("f{number}"), 5000 + number)]))
+        .collect();
+    let last = ketch_runtime::content::digest::Digest::of(&gzip(&plain[2])).to_string();
+    let asked = AtomicU32::new(0);
+    let server = Server::with(move |request| {
+        let is_last = request.method == "GET" && request.path.ends_with(&last);
+        (is_last && asked.fetch_add(1, Ordering::Relaxed) == 0).then(|| Answer::status(404))
+    });
+    server.put_image("1", &plain);
+    let mut world = World::new();
+    world.settings.limits.parallel = 1;
+    world.pull_error(&server.reference("app:1"));
+    assert_eq!(world.layers(), 2);
+    world.pull(&server.reference("app:1")).unwrap();
+    assert_eq!(world.layers(), 3);
+    // Two configurations, two layers once, the last one twice.
+    assert_eq!(server.asked("GET /v2/app/blobs").len(), 2 + 2 + 2);
+}

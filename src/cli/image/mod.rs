@@ -1,16 +1,15 @@
 //! `ketch image …`: the store of images.
 
 use std::fs::File;
-use std::io::{Read, stdin};
+use std::io::{IsTerminal as _, Read, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use ketch_runtime::engine::images::{ImportOptions, RemovedImage};
 use serde_json::json;
 
-use crate::ops::{Context, Error, Result, images, registry};
-use crate::ui::table::{self, Layout};
-use crate::ui::{age, status};
+use crate::ops::{Context, Error, Result, images, registry, store};
+use crate::ui::template::Format;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -64,15 +63,76 @@ pub(super) enum Verb {
         #[arg(short, long, value_name = "string")]
         message: Option<String>,
     },
+    /// Save one or more images to a tar archive (streamed to STDOUT by default)
+    Save {
+        /// Write to a file, instead of STDOUT
+        #[arg(short, long, value_name = "string")]
+        output: Option<PathBuf>,
+        #[arg(value_name = "IMAGE", required = true)]
+        images: Vec<String>,
+    },
     /// List images
     #[command(visible_alias = "list")]
     Ls {
+        /// Show all images (default hides intermediate images)
+        #[arg(short, long)]
+        all: bool,
+        /// Show digests
+        #[arg(long)]
+        digests: bool,
+        /// Filter output based on conditions provided
+        #[arg(short, long = "filter", value_name = "filter")]
+        filters: Vec<String>,
+        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
+        #[arg(
+            long,
+            value_name = "string",
+            default_value = "",
+            hide_default_value = true
+        )]
+        format: String,
         /// Only show image IDs
         #[arg(short, long)]
         quiet: bool,
         /// Don't truncate output
         #[arg(long)]
         no_trunc: bool,
+        #[arg(value_name = "REPOSITORY[:TAG]")]
+        repository: Option<String>,
+    },
+    /// Show the history of an image
+    History {
+        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
+        #[arg(
+            long,
+            value_name = "string",
+            default_value = "",
+            hide_default_value = true
+        )]
+        format: String,
+        /// Print sizes and dates in human readable format
+        #[arg(short = 'H', long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_default_value = true, value_name = "bool")]
+        human: bool,
+        /// Don't truncate output
+        #[arg(long)]
+        no_trunc: bool,
+        /// Only show image IDs
+        #[arg(short, long)]
+        quiet: bool,
+        #[arg(value_name = "IMAGE")]
+        image: String,
+    },
+    /// Remove unused images
+    Prune {
+        /// Remove all unused images, not just dangling ones
+        #[arg(short, long)]
+        all: bool,
+        /// Provide filter values (e.g. "until=<timestamp>")
+        #[arg(long = "filter", value_name = "filter")]
+        filters: Vec<String>,
+        /// Do not prompt for confirmation
+        #[arg(short, long)]
+        force: bool,
     },
     /// Remove one or more images
     #[command(visible_alias = "remove")]
@@ -126,7 +186,47 @@ impl Verb {
                 let id = context.engine.import_image(open(Some(&file))?, &options)?;
                 Ok(context.ui.line(id)?)
             }
-            Self::Ls { quiet, no_trunc } => list(context, quiet, no_trunc),
+            Self::Save { output, images } => save(context, output.as_deref(), &images),
+            Self::Ls {
+                all: _,
+                digests,
+                filters,
+                format,
+                quiet,
+                no_trunc,
+                repository,
+            } => images::stored(
+                context,
+                &images::Listing {
+                    digests,
+                    filters,
+                    format: Format::parse(&format).map_err(Error::Failed)?,
+                    quiet,
+                    full: no_trunc,
+                    repository,
+                },
+            ),
+            Self::History {
+                format,
+                human,
+                no_trunc,
+                quiet,
+                image,
+            } => {
+                let format = Format::parse(&format).map_err(Error::Failed)?;
+                let show = images::History {
+                    format,
+                    human,
+                    full: no_trunc,
+                    quiet,
+                };
+                images::history(context, &image, &show)
+            }
+            Self::Prune {
+                all,
+                filters,
+                force,
+            } => store::prune_images(context, all, &filters, force),
             Self::Rm { force, images } => remove(context, &images, force),
             Self::Tag { source, target } => Ok(context.engine.tag_image(&source, &target)?),
             Self::Inspect { images } => inspect(context, &images),
@@ -158,43 +258,27 @@ fn load(context: &Context, path: Option<&Path>, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-fn list(context: &Context, quiet: bool, full: bool) -> Result<()> {
-    let now = jiff::Timestamp::now();
-    let mut rows = Vec::new();
-    for image in context.engine.images()? {
-        let id = if full {
-            image.id.as_str()
-        } else {
-            image.id.short()
-        };
-        if quiet {
-            context.ui.line(id)?;
-            continue;
+fn save(context: &Context, output: Option<&Path>, names: &[String]) -> Result<()> {
+    let Some(path) = output else {
+        if stdout().is_terminal() {
+            let message = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
+            return Err(Error::Failed(message.into()));
         }
-        let names: Vec<(&str, &str)> = match image.references.as_slice() {
-            [] => vec![("<none>", "<none>")],
-            many => many.iter().map(|name| images::split(name)).collect(),
-        };
-        for (repository, tag) in names {
-            rows.push(vec![
-                repository.to_owned(),
-                tag.to_owned(),
-                id.to_owned(),
-                image.created.map_or_else(
-                    || "N/A".into(),
-                    |then| format!("{} ago", age::between(then, now)),
-                ),
-                status::size(image.size_bytes),
-            ]);
-        }
+        return Ok(context.engine.save_images(names, stdout().lock())?);
+    };
+    // Beside and renamed: what is there under that name is either whole or as it was.
+    let aside = path.with_extension(format!("ketch-{}", std::process::id()));
+    let failed = |error: std::io::Error| Error::Failed(format!("{}: {error}", path.display()));
+    let file = File::create_new(&aside).map_err(failed)?;
+    let written = context
+        .engine
+        .save_images(names, std::io::BufWriter::with_capacity(1 << 17, file))
+        .map_err(Error::from)
+        .and_then(|()| std::fs::rename(&aside, path).map_err(failed));
+    if written.is_err() {
+        let _not_there = std::fs::remove_file(&aside);
     }
-    if !quiet {
-        let head = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
-        context
-            .ui
-            .data(table::render(Layout::Docker, &head, &rows).as_bytes())?;
-    }
-    Ok(())
+    written
 }
 
 /// Goes on after a failure and fails at the end.
@@ -208,8 +292,8 @@ fn remove(context: &Context, names: &[String], force: bool) -> Result<()> {
                         RemovedImage::Untagged(name) => {
                             context.ui.line(format_args!("Untagged: {name}"))?;
                         }
-                        RemovedImage::Deleted(id) => {
-                            context.ui.line(format_args!("Deleted: {id}"))?;
+                        RemovedImage::Deleted { digest, .. } => {
+                            context.ui.line(format_args!("Deleted: {digest}"))?;
                         }
                     }
                 }

@@ -1,17 +1,83 @@
 //! `ketch network …`.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use clap::Subcommand;
 use ketch_runtime::network::Network;
+use ketch_runtime::spec::{NetworkSpec, SubnetSpec};
 use serde_json::json;
 
-use crate::ops::{Context, Error, Result};
-use crate::ui::table::{self, Layout};
+use crate::ops::filter::{Filters, labels, pairs};
+use crate::ops::{Context, Error, Result, images, scope, store};
+use crate::ui::template::Format;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// Create a network
+    Create {
+        /// Driver to manage the Network
+        #[arg(
+            short,
+            long,
+            value_name = "string",
+            default_value = "bridge",
+            hide_default_value = true
+        )]
+        driver: String,
+        /// Enable manual container attachment
+        #[arg(long)]
+        attachable: bool,
+        /// Subnet in CIDR format that represents a network segment
+        #[arg(long = "subnet", value_name = "strings")]
+        subnets: Vec<String>,
+        /// IPv4 or IPv6 Gateway for the subnet
+        #[arg(long = "gateway", value_name = "strings")]
+        gateways: Vec<IpAddr>,
+        /// Allocate container ip from a sub-range
+        #[arg(long = "ip-range", value_name = "strings")]
+        ranges: Vec<String>,
+        /// Restrict external access to the network
+        #[arg(long)]
+        internal: bool,
+        /// Enable or disable IPv6 address assignment
+        #[arg(long)]
+        ipv6: bool,
+        /// Set metadata on a network
+        #[arg(long = "label", value_name = "list")]
+        labels: Vec<String>,
+        /// Set driver specific options
+        #[arg(short, long = "opt", value_name = "map")]
+        options: Vec<String>,
+        #[arg(value_name = "NETWORK")]
+        name: String,
+    },
+    /// Remove all unused networks
+    Prune {
+        /// Provide filter values (e.g. "until=<timestamp>")
+        #[arg(long = "filter", value_name = "filter")]
+        filters: Vec<String>,
+        /// Do not prompt for confirmation
+        #[arg(short, long)]
+        force: bool,
+    },
     /// List networks
     #[command(visible_alias = "list")]
     Ls {
+        /// Provide filter values (e.g. "driver=bridge")
+        #[arg(short, long = "filter", value_name = "filter")]
+        filters: Vec<String>,
+        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
+        #[arg(
+            long,
+            value_name = "string",
+            default_value = "",
+            hide_default_value = true
+        )]
+        format: String,
+        /// Do not truncate the output
+        #[arg(long)]
+        no_trunc: bool,
         /// Only display network IDs
         #[arg(short, long)]
         quiet: bool,
@@ -32,7 +98,39 @@ pub(super) enum Verb {
 impl Verb {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::Ls { quiet } => list(context, quiet),
+            Self::Create {
+                driver,
+                attachable,
+                subnets,
+                gateways,
+                ranges,
+                internal,
+                ipv6,
+                labels,
+                options,
+                name,
+            } => {
+                let spec = NetworkSpec {
+                    name,
+                    driver: Some(driver),
+                    internal,
+                    attachable,
+                    enable_ipv4: None,
+                    enable_ipv6: ipv6.then_some(true),
+                    subnets: subnets_of(&subnets, &gateways, &ranges)?,
+                    options: pairs(&options),
+                    labels: pairs(&labels),
+                };
+                let made = context.engine.create_network(&spec)?;
+                Ok(context.ui.line(made.id)?)
+            }
+            Self::Prune { filters, force } => store::prune_networks(context, &filters, force),
+            Self::Ls {
+                filters,
+                format,
+                no_trunc,
+                quiet,
+            } => list(context, &filters, &format, no_trunc, quiet),
             Self::Inspect { networks } => {
                 let mut found = Vec::new();
                 for name in &networks {
@@ -59,27 +157,92 @@ impl Verb {
     }
 }
 
-fn list(context: &Context, quiet: bool) -> Result<()> {
-    let networks = context.engine.networks()?;
+/// Gateways and ranges belong to the subnets that they lie in, in the order of the command line.
+fn subnets_of(
+    subnets: &[String],
+    gateways: &[IpAddr],
+    ranges: &[String],
+) -> Result<Vec<SubnetSpec>> {
+    if subnets.is_empty() && !(gateways.is_empty() && ranges.is_empty()) {
+        let message = "every ip-range or gateway must have a corresponding subnet";
+        return Err(Error::Failed(message.into()));
+    }
+    let is_v6 = |text: &str| text.contains(':');
+    let spec = |subnet: &String| SubnetSpec {
+        subnet: Some(subnet.clone()),
+        gateway: gateways
+            .iter()
+            .find(|gateway| gateway.is_ipv6() == is_v6(subnet))
+            .copied(),
+        ip_range: ranges
+            .iter()
+            .find(|range| is_v6(range) == is_v6(subnet))
+            .cloned(),
+        ..SubnetSpec::default()
+    };
+    Ok(subnets.iter().map(spec).collect())
+}
+
+fn list(
+    context: &Context,
+    filters: &[String],
+    format: &str,
+    full: bool,
+    quiet: bool,
+) -> Result<()> {
+    let keys = [
+        "dangling", "driver", "id", "label", "label!", "name", "scope", "type",
+    ];
+    let filters = Filters::parse(filters, &keys)?;
+    let format = Format::parse(format).map_err(Error::Failed)?;
+    let dangling = filters.flag("dangling")?;
+    let used = match dangling {
+        Some(_) => scope::networks_in_use(&context.engine)?,
+        None => BTreeSet::new(),
+    };
+    let mut networks = context.engine.networks()?;
+    networks.retain(|network| {
+        let name = &network.spec.name;
+        dangling.is_none_or(|wanted| wanted != used.contains(name))
+            && filters.labels(|key| network.spec.labels.get(key).map(String::as_str))
+            && filters.any("driver", |wanted| wanted == driver(network))
+            && filters.any("id", |wanted| network.id.as_str().starts_with(wanted))
+            && filters.any("name", |wanted| name.contains(wanted))
+            && filters.any("scope", |wanted| wanted == "local")
+            && filters.any("type", |wanted| wanted == "custom")
+    });
+    let id = |network: &Network| match full {
+        true => network.id.as_str().to_owned(),
+        false => network.id.short().to_owned(),
+    };
     if quiet {
         for network in &networks {
-            context.ui.line(network.id.short())?;
+            context.ui.line(id(network))?;
         }
         return Ok(());
     }
     let row = |network: &Network| {
-        vec![
-            network.id.short().to_owned(),
-            network.spec.name.clone(),
-            driver(network).to_owned(),
-            "local".to_owned(),
-        ]
+        json!({
+            "CreatedAt": network.created.to_string(),
+            "Driver": driver(network),
+            "ID": id(network),
+            "IPv4": "true",
+            "IPv6": network.ipv6.is_some().to_string(),
+            "Internal": network.spec.internal.to_string(),
+            "Labels": labels(&network.spec.labels),
+            "Name": network.spec.name,
+            "Scope": "local",
+        })
     };
-    let rows: Vec<Vec<String>> = networks.iter().map(row).collect();
+    let rows: Vec<_> = networks.iter().map(row).collect();
     let head = ["NETWORK ID", "NAME", "DRIVER", "SCOPE"];
-    Ok(context
-        .ui
-        .data(table::render(Layout::Docker, &head, &rows).as_bytes())?)
+    images::formatted(
+        context,
+        &format,
+        &head,
+        &["ID", "Name", "Driver", "Scope"],
+        &rows,
+    )
 }
 
 fn driver(network: &Network) -> &str {

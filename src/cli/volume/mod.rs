@@ -1,17 +1,67 @@
 //! `ketch volume …`.
 
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
+use ketch_runtime::spec::VolumeSpec;
 use ketch_runtime::volume::Volume;
 use serde_json::json;
 
-use crate::ops::{Context, Error, Result};
-use crate::ui::table::{self, Layout};
+use crate::ops::filter::{Filters, labels, pairs};
+use crate::ops::{Context, Error, Result, images, scope, store};
+use crate::ui::template::Format;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// Create a volume
+    Create {
+        /// Specify volume driver name
+        #[arg(
+            short,
+            long,
+            value_name = "string",
+            default_value = "local",
+            hide_default_value = true
+        )]
+        driver: String,
+        /// Set metadata for a volume
+        #[arg(long = "label", value_name = "list")]
+        labels: Vec<String>,
+        /// Set driver specific options
+        #[arg(short, long = "opt", value_name = "map")]
+        options: Vec<String>,
+        /// Old name of the argument
+        #[arg(long, hide = true)]
+        name: Option<String>,
+        #[arg(value_name = "VOLUME")]
+        volume: Option<String>,
+    },
+    /// Remove unused local volumes
+    Prune {
+        /// Remove all unused volumes, not just anonymous ones
+        #[arg(short, long)]
+        all: bool,
+        /// Provide filter values (e.g. "label=<label>")
+        #[arg(long = "filter", value_name = "filter")]
+        filters: Vec<String>,
+        /// Do not prompt for confirmation
+        #[arg(short, long)]
+        force: bool,
+    },
     /// List volumes
     #[command(visible_alias = "list")]
     Ls {
+        /// Provide filter values (e.g. "dangling=true")
+        #[arg(short, long = "filter", value_name = "filter")]
+        filters: Vec<String>,
+        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
+        #[arg(
+            long,
+            value_name = "string",
+            default_value = "",
+            hide_default_value = true
+        )]
+        format: String,
         /// Only display volume names
         #[arg(short, long)]
         quiet: bool,
@@ -35,7 +85,32 @@ pub(super) enum Verb {
 impl Verb {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::Ls { quiet } => list(context, quiet),
+            Self::Create {
+                driver,
+                labels,
+                options,
+                name,
+                volume,
+            } => {
+                let spec = VolumeSpec {
+                    name: volume.or(name).unwrap_or_default(),
+                    driver: Some(driver),
+                    options: pairs(&options),
+                    labels: pairs(&labels),
+                };
+                let made = context.engine.create_volume(&spec)?;
+                Ok(context.ui.line(made.spec.name)?)
+            }
+            Self::Prune {
+                all,
+                filters,
+                force,
+            } => store::prune_volumes(context, all, &filters, force),
+            Self::Ls {
+                filters,
+                format,
+                quiet,
+            } => list(context, &filters, &format, quiet),
             Self::Inspect { volumes } => {
                 let mut found = Vec::new();
                 for name in &volumes {
@@ -62,18 +137,51 @@ impl Verb {
     }
 }
 
-fn list(context: &Context, quiet: bool) -> Result<()> {
-    let volumes = context.engine.volumes()?;
+fn list(context: &Context, filters: &[String], format: &str, quiet: bool) -> Result<()> {
+    let filters = Filters::parse(filters, &["dangling", "driver", "label", "label!", "name"])?;
+    let format = Format::parse(format).map_err(Error::Failed)?;
+    let dangling = filters.flag("dangling")?;
+    let used = match dangling {
+        Some(_) => scope::volumes_in_use(&context.engine)?,
+        None => BTreeSet::new(),
+    };
+    let mut volumes = context.engine.volumes()?;
+    volumes.retain(|volume| {
+        let name = &volume.spec.name;
+        dangling.is_none_or(|wanted| wanted != used.contains(name))
+            && filters.labels(|key| volume.spec.labels.get(key).map(String::as_str))
+            && filters.any("driver", |wanted| wanted == driver(volume))
+            && filters.any("name", |wanted| name.contains(wanted))
+    });
     if quiet {
         for volume in &volumes {
             context.ui.line(&volume.spec.name)?;
         }
         return Ok(());
     }
-    let row = |volume: &Volume| vec![driver(volume).to_owned(), volume.spec.name.clone()];
-    let rows: Vec<Vec<String>> = volumes.iter().map(row).collect();
-    let text = table::render(Layout::Docker, &["DRIVER", "VOLUME NAME"], &rows);
-    Ok(context.ui.data(text.as_bytes())?)
+    let row = |volume: &Volume| {
+        json!({
+            "Availability": "N/A",
+            "Driver": driver(volume),
+            "Group": "N/A",
+            "Labels": labels(&volume.spec.labels),
+            "Links": "N/A",
+            "Mountpoint": volume.path.display().to_string(),
+            "Name": volume.spec.name,
+            "Scope": "local",
+            "Size": "N/A",
+            "Status": "N/A",
+        })
+    };
+    let rows: Vec<_> = volumes.iter().map(row).collect();
+    let columns = ["Driver", "Name"];
+    images::formatted(
+        context,
+        &format,
+        &["DRIVER", "VOLUME NAME"],
+        &columns,
+        &rows,
+    )
 }
 
 fn driver(volume: &Volume) -> &str {
