@@ -93,6 +93,26 @@ pub fn pull(context: &Context, name: &str, platform: Option<&str>, quiet: bool) 
     Ok(context.ui.line(&reference)?)
 }
 
+/// `image pull --all-tags`.
+///
+/// # Errors
+/// A name with a tag; what the registry refuses.
+pub fn pull_all(context: &Context, name: &str, platform: Option<&str>, quiet: bool) -> Result<()> {
+    let reference = Reference::parse(name)?;
+    if reference.tag.is_some() || reference.digest.is_some() {
+        return Err(Error::Failed("tag can't be used with --all-tags/-a".into()));
+    }
+    for tag in context.registries()?.tags(&reference)? {
+        pull(
+            context,
+            &format!("{}:{tag}", reference.name()),
+            platform,
+            quiet,
+        )?;
+    }
+    Ok(())
+}
+
 /// The steps of a layer that are a line of their own.
 fn layer_words(state: LayerState) -> Option<&'static str> {
     Some(match state {

@@ -113,6 +113,14 @@ impl Registries {
         Ok(pulled)
     }
 
+    /// Every tag that a repository has in its registry.
+    ///
+    /// # Errors
+    /// As with [`Registries::pull`].
+    pub fn tags(&self, reference: &Reference) -> Result<Vec<String>> {
+        self.origin(&reference.domain)?.tags(reference)
+    }
+
     /// The digest that a name has in its registry.
     ///
     /// # Errors

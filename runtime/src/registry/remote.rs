@@ -18,6 +18,9 @@ const MANIFEST_TYPES: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
+/// More tags than that nobody wants to pull.
+const TAG_LIMIT: usize = 100_000;
+
 /// A registry that answers.
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -74,6 +77,41 @@ impl Remote {
         Ok(Found { digest, bytes })
     }
 
+    /// Every tag of a repository, in the registry's order.
+    pub(super) fn tags(&self, reference: &Reference) -> Result<Vec<String>> {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let mut url = self.client.url(&format!("{}/tags/list", reference.path))?;
+        let scopes = pull_scopes(reference);
+        let name = reference.familiar_name();
+        let mut tags = Vec::new();
+        loop {
+            let answer = self
+                .client
+                .send(&Ask::new(Method::GET, url.clone(), &scopes))?;
+            if answer.status() != 200 {
+                return Err(self.no_manifest(reference, "tags", answer)?);
+            }
+            let next = answer.header("link").and_then(next_page);
+            let next = next.and_then(|link| answer.url().join(&link).ok());
+            let shown = format!("tags of {name}");
+            let bytes = self
+                .client
+                .bytes(answer, manifest::LIMIT_BYTES)
+                .map_err(|failure| as_error(&shown, &failure))?;
+            let page: Page = serde_json::from_slice(&bytes)
+                .map_err(|error| Error::with_source(ErrorKind::Invalid, shown, error))?;
+            tags.extend(page.tags.unwrap_or_default());
+            match next {
+                // The same page again would go on for ever.
+                Some(next) if next != url && tags.len() < TAG_LIMIT => url = next,
+                _ => return Ok(tags),
+            }
+        }
+    }
+
     /// A blob's content, as a stream that is checked on the way.
     pub(super) fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<Blob<'_>> {
         let url = self.blob_url(reference, &descriptor.digest)?;
@@ -123,6 +161,13 @@ impl Remote {
             ),
         })
     }
+}
+
+/// `</v2/x/tags/list?last=y>; rel="next"`.
+fn next_page(link: &str) -> Option<String> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next = parameters.replace('"', "").contains("rel=next");
+    is_next.then(|| target.to_owned())
 }
 
 fn denied(name: &str, told: &str) -> Error {

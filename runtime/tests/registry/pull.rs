@@ -239,3 +239,27 @@ fn what_is_no_registry_is_told_with_its_address() {
     };
     assert!(settings.user.is_none());
 }
+
+#[test]
+fn tags_are_listed_page_by_page() {
+    let server = Server::with(|request| {
+        let page = |tags: &str| Answer::status(200).body(format!("{{\"tags\": {tags}}}"));
+        match request.path.as_str() {
+            "/v2/app/tags/list" => Some(
+                page("[\"a\", \"b\"]").with("link", "</v2/app/tags/list?last=b>; rel=\"next\""),
+            ),
+            "/v2/app/tags/list?last=b" => Some(page("[\"c\"]")),
+            "/v2/none/tags/list" => Some(page("null")),
+            // Leads to itself.
+            "/v2/loop/tags/list" => {
+                Some(page("[\"x\"]").with("link", "</v2/loop/tags/list>; rel=next"))
+            }
+            _ => None,
+        }
+    });
+    let world = World::new();
+    let tags = |name: &str| world.registries().tags(&server.reference(name)).unwrap();
+    assert_eq!(tags("app"), ["a", "b", "c"]);
+    assert_eq!(tags("none"), [""; 0]);
+    assert_eq!(tags("loop"), ["x"]);
+}
