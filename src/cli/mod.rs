@@ -5,6 +5,8 @@
 
 mod completion;
 mod compose;
+mod container;
+mod docker;
 mod exit;
 mod image;
 mod login;
@@ -59,6 +61,9 @@ struct DockerCompose {
 enum Command {
     #[command(flatten)]
     Compose(compose::Verb),
+    /// Manage containers by their own names
+    #[command(subcommand)]
+    Container(container::Verb),
     /// Manage images
     #[command(subcommand)]
     Image(image::Verb),
@@ -77,11 +82,18 @@ enum Command {
     Completion(completion::Args),
 }
 
+/// A command of any of the faces.
+enum Asked {
+    Ketch(Command),
+    Docker(docker::Command),
+}
+
 /// Which program we were called as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Face {
     Ketch,
     Compose,
+    Docker,
 }
 
 /// Runs the command line of this process.
@@ -92,11 +104,24 @@ pub fn run() -> ExitCode {
     };
     let (global, command) = match face {
         Face::Ketch => match parse::parse::<Ketch>(args) {
-            Ok(parsed) => (parsed.global, parsed.command),
+            Ok(parsed) => (parsed.global, Asked::Ketch(parsed.command)),
             Err(ended) => return exit::parsing(&ended),
         },
         Face::Compose => match parse::parse::<DockerCompose>(args) {
-            Ok(parsed) => (parsed.global, Command::Compose(parsed.command)),
+            Ok(parsed) => (
+                parsed.global,
+                Asked::Ketch(Command::Compose(parsed.command)),
+            ),
+            Err(ended) => return exit::parsing(&ended),
+        },
+        Face::Docker => match parse::parse::<docker::Docker>(args) {
+            Ok(parsed) => {
+                if let Err(message) = parsed.global.check() {
+                    return exit::usage(&message);
+                }
+                let global = Global::of_docker(parsed.global.config);
+                (global, Asked::Docker(parsed.command))
+            }
             Err(ended) => return exit::parsing(&ended),
         },
     };
@@ -113,10 +138,16 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
+fn execute(global: &Global, command: Asked, ui: &Ui) -> Result<()> {
     // Threads inherit the mask: signals are blocked before the first one is made.
     let signals = match &command {
-        Command::Compose(verb) if verb.can_be_given_up() => Signals::install()?,
+        Asked::Ketch(Command::Compose(verb)) if verb.can_be_given_up() => Signals::install()?,
+        Asked::Ketch(Command::Container(container::Verb::Common(verb)))
+            if verb.can_be_given_up() =>
+        {
+            Signals::install()?
+        }
+        Asked::Docker(command) if command.can_be_given_up() => Signals::install()?,
         _ => Signals::ignored()?,
     };
     let engine = Engine::open(global.roots()?)?;
@@ -131,8 +162,13 @@ fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
         parallel: global.parallel()?,
         turn: Mutex::default(),
     };
-    match command {
+    let command = match command {
+        Asked::Ketch(command) => command,
+        Asked::Docker(command) => return interrupted(command.run(&context)),
+    };
+    let ran = match command {
         Command::Compose(verb) => verb.run(&context),
+        Command::Container(verb) => verb.run(&context),
         Command::Image(verb) => verb.run(&context),
         Command::Network(verb) => verb.run(&context),
         Command::Volume(verb) => verb.run(&context),
@@ -140,8 +176,13 @@ fn execute(global: &Global, command: Command, ui: &Ui) -> Result<()> {
         Command::Login(args) => args.run(&context),
         Command::Logout(args) => args.run(&context),
         Command::Completion(args) => args.run::<Ketch>(&context),
-    }
-    .map_err(|error| match error {
+    };
+    interrupted(ran)
+}
+
+/// What was given up is an interruption, however deep it was found.
+fn interrupted(ran: Result<()>) -> Result<()> {
+    ran.map_err(|error| match error {
         Error::Engine(error) if error.kind() == ketch_runtime::error::ErrorKind::Cancelled => {
             Error::Interrupted
         }
@@ -171,7 +212,7 @@ fn face_of(mut args: Vec<OsString>) -> std::result::Result<(Face, Vec<OsString>)
             args.remove(1);
             Ok((Face::Compose, args))
         }
-        "docker" => Err("as `docker`, ketch answers to `docker compose …` only so far".into()),
+        "docker" => Ok((Face::Docker, args)),
         _ if is_compose => {
             args.remove(1);
             Ok((Face::Ketch, args))
@@ -194,6 +235,7 @@ mod tests {
     fn the_command_tree_is_consistent() {
         Ketch::command().debug_assert();
         DockerCompose::command().debug_assert();
+        docker::Docker::command().debug_assert();
     }
 
     #[test]
@@ -205,7 +247,7 @@ mod tests {
         assert_eq!(face(&["docker-compose", "up"]).unwrap().0, Face::Compose);
         assert_eq!(face(&["ketch", "up"]).unwrap().0, Face::Ketch);
         assert_eq!(face(&["ketch", "compose", "up"]).unwrap().1.len(), 2);
-        assert!(face(&["docker", "ps"]).is_err());
+        assert_eq!(face(&["docker", "ps"]).unwrap().0, Face::Docker);
         assert_eq!(face(&["docker-compose", "-v"]).unwrap().1[1], "version");
     }
 }

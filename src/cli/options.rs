@@ -86,6 +86,9 @@ pub(super) struct Global {
         hide = true
     )]
     run_root: PathBuf,
+    /// Where credentials and certificates are, when not where Docker has them.
+    #[arg(skip)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -106,6 +109,18 @@ enum ProgressWord {
 }
 
 impl Global {
+    /// Those of `docker`, which has others: what the environment says, and a directory.
+    pub(super) fn of_docker(config: Option<PathBuf>) -> Self {
+        #[derive(clap::Parser)]
+        struct Alone {
+            #[command(flatten)]
+            global: Global,
+        }
+        let mut global = <Alone as clap::Parser>::parse_from(["docker"]).global;
+        global.config = config;
+        global
+    }
+
     /// How talk should look.
     pub(super) fn looks(&self) -> Settings {
         let ansi = match self.ansi {
@@ -157,7 +172,11 @@ impl Global {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let home = || set("HOME").map(|home| PathBuf::from(home).join(".docker"));
         registry::Settings {
-            user: set("DOCKER_CONFIG").map(PathBuf::from).or_else(home),
+            user: self
+                .config
+                .clone()
+                .or_else(|| set("DOCKER_CONFIG").map(PathBuf::from))
+                .or_else(home),
             auth_config: std::env::var("DOCKER_AUTH_CONFIG")
                 .ok()
                 .filter(|text| !text.is_empty()),

@@ -1,9 +1,11 @@
 //! `build`: the images of services that have a `build`.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use ketch_runtime::builder::{self, BuildError, BuildEvent, BuildRequest, DockerfileSource, Place};
+use ketch_runtime::content::digest::Digest;
 use ketch_runtime::error::ErrorKind;
 
 use super::{Context, Error, Result, push, registry};
@@ -103,6 +105,73 @@ pub fn run(context: &Context, options: Options) -> Result<()> {
     Ok(())
 }
 
+/// What `docker build` was told.
+#[derive(Debug, Default)]
+pub struct Single {
+    /// The context.
+    pub path: PathBuf,
+    pub file: Option<PathBuf>,
+    /// `K=V`; without a value, the caller's.
+    pub args: Vec<String>,
+    pub labels: Vec<String>,
+    pub tags: Vec<String>,
+    pub target: Option<String>,
+    pub network: Option<String>,
+    pub no_cache: bool,
+    pub pull: bool,
+    /// Print the image's id and nothing else.
+    pub quiet: bool,
+}
+
+/// Builds one image that belongs to no project.
+///
+/// # Errors
+/// A failed build, with its place.
+pub fn single(context: &Context, options: Single) -> Result<()> {
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path)
+            .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))
+    };
+    let directory = absolute(&options.path)?;
+    let file = match &options.file {
+        Some(file) => absolute(file)?,
+        None => directory.join("Dockerfile"),
+    };
+    let args = options
+        .args
+        .iter()
+        .filter_map(|arg| match arg.split_once('=') {
+            Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+            None => Some((arg.clone(), context.project.environment.get(arg)?.clone())),
+        });
+    let request = lowered::BuildRequest {
+        service: "build".into(),
+        context: directory,
+        dockerfile: Dockerfile::File(file),
+        args: args.collect(),
+        target: options.target,
+        labels: super::filter::pairs(&options.labels),
+        tags: options.tags.clone(),
+        no_cache: options.no_cache,
+        pull: options.pull,
+        network: options.network.filter(|network| network != "default"),
+        platforms: Vec::new(),
+        extra_hosts: Vec::new(),
+        shm_size_bytes: None,
+    };
+    let progress = if options.quiet {
+        context.ui.quiet_progress()
+    } else {
+        context.ui.progress("Building")
+    };
+    let id = one(context, request, &progress)?;
+    progress.finish();
+    match id {
+        Some(id) if options.quiet => Ok(context.ui.line(id)?),
+        _ => Ok(()),
+    }
+}
+
 /// Builds the images of these services, one after the other: one may be the base of the next.
 ///
 /// # Errors
@@ -134,7 +203,7 @@ pub fn services(
     };
     let result = requests
         .into_iter()
-        .try_for_each(|request| one(context, request, &progress));
+        .try_for_each(|request| one(context, request, &progress).map(drop));
     progress.finish();
     result
 }
@@ -160,13 +229,18 @@ fn refuse_what_is_missing(request: &lowered::BuildRequest) -> Result<()> {
     Ok(())
 }
 
-fn one(context: &Context, request: lowered::BuildRequest, progress: &Progress) -> Result<()> {
+/// The image's id, unless nothing was to be done.
+fn one(
+    context: &Context,
+    request: lowered::BuildRequest,
+    progress: &Progress,
+) -> Result<Option<Digest>> {
     let service = request.service.clone();
     let id = format!("Image {}", request.tags.first().map_or("", String::as_str));
     progress.working(&id, "Building");
     if context.dry_run {
         progress.done(&id, "Built");
-        return Ok(());
+        return Ok(None);
     }
     let mut steps: IndexMap<usize, Step> = IndexMap::new();
     let mut tell = |event| show(event, &mut steps, progress, &id);
@@ -179,9 +253,9 @@ fn one(context: &Context, request: lowered::BuildRequest, progress: &Progress) -
         &mut tell,
         &context.cancel,
     ) {
-        Ok(_) => {
+        Ok(image) => {
             progress.done(&id, "Built");
-            Ok(())
+            Ok(Some(image))
         }
         Err(_) if context.cancel.is_cancelled() => Err(Error::Interrupted),
         Err(failure) => {

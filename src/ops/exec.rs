@@ -61,14 +61,22 @@ pub fn run(context: &Context, options: Options) -> Result<()> {
         return Ok(());
     }
     let name = member.name().to_owned();
+    in_container(context, &name, options)
+}
+
+/// The same in a container by its name; service and index mean nothing.
+///
+/// # Errors
+/// A container that is not there, or does not run; the code of the command.
+pub fn in_container(context: &Context, name: &str, options: Options) -> Result<()> {
     let code = match options.streams {
         Streams::None => {
             let spec = spec(options, ExecStdio::Detached);
-            context.engine.exec(&name, spec)?;
+            context.engine.exec(name, spec)?;
             0
         }
-        Streams::Pipes { stdin } => with_pipes(context, &name, options, stdin)?,
-        Streams::Terminal => with_terminal(context, &name, options)?,
+        Streams::Pipes { stdin } => with_pipes(context, name, options, stdin)?,
+        Streams::Terminal => with_terminal(context, name, options)?,
     };
     if code == 0 {
         Ok(())

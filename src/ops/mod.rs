@@ -8,6 +8,7 @@ pub mod aftermath;
 pub mod attach;
 pub mod build;
 pub mod config;
+pub mod containers;
 pub mod deadline;
 pub mod down;
 pub mod exec;

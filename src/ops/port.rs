@@ -40,3 +40,37 @@ pub fn run(
         }
     }
 }
+
+/// `docker port`: every published port of a container, or where one of them is.
+///
+/// # Errors
+/// A container that is not there; a port that is not published.
+pub fn of_container(context: &Context, name: &str, port: Option<&str>) -> Result<()> {
+    let container = context.engine.container(name)?;
+    let wanted = port.map(|text| match text.contains('/') {
+        true => text.to_ascii_lowercase(),
+        false => format!("{text}/tcp"),
+    });
+    let mut found = false;
+    for row in status::port_rows(&container) {
+        let Some((ip, host_port)) = row.host else {
+            continue;
+        };
+        let address = std::net::SocketAddr::new(ip, host_port);
+        let key = format!("{}/{}", row.container_port, row.protocol.as_str());
+        match &wanted {
+            None => context.ui.line(format_args!("{key} -> {address}"))?,
+            Some(wanted) if *wanted == key => {
+                found = true;
+                context.ui.line(address)?;
+            }
+            Some(_) => {}
+        }
+    }
+    match wanted {
+        Some(wanted) if !found => Err(Error::Failed(format!(
+            "No public port '{wanted}' published for {name}"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -79,6 +79,24 @@ fn tell_images(context: &Context, removed: &[RemovedImage]) -> Result<()> {
     Ok(context.ui.line("")?)
 }
 
+/// `container prune`.
+///
+/// # Errors
+/// A filter that is none; a store that can't be written.
+pub fn prune_containers(context: &Context, filters: &[String], yes: bool) -> Result<()> {
+    let filters = Filters::parse(filters, PRUNE_KEYS)?;
+    if !agreed(
+        context,
+        "WARNING! This will remove all stopped containers.",
+        yes,
+    ) {
+        return Ok(());
+    }
+    let (removed, bytes) = containers(context, &filters)?;
+    list(context, "Deleted Containers:", &removed)?;
+    total(context, bytes)
+}
+
 /// `volume prune`.
 ///
 /// # Errors

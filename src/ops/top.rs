@@ -41,6 +41,22 @@ pub fn run(context: &Context, services: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// `docker top`: the processes of one container.
+///
+/// # Errors
+/// A container that is not there, or does not run.
+pub fn of_container(context: &Context, name: &str) -> Result<()> {
+    let users = users(&std::fs::read_to_string("/etc/passwd").unwrap_or_default());
+    let now = Zoned::now();
+    let processes = context.engine.container_processes(name)?;
+    let rows: Vec<Vec<String>> = processes
+        .into_iter()
+        .map(|process| columns(process, &users, &now).to_vec())
+        .collect();
+    let text = table::render(Layout::Docker, &HEAD[2..], &rows);
+    Ok(context.ui.data(text.as_bytes())?)
+}
+
 /// Names of this host's users: numbers are the host's too.
 fn users(passwd: &str) -> IndexMap<u32, String> {
     let mut users = IndexMap::new();

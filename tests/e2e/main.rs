@@ -12,6 +12,7 @@
 
 mod build;
 mod depends_on;
+mod docker;
 mod errors;
 mod examples;
 mod explain;

@@ -376,6 +376,12 @@ fn up_pulls_what_is_missing_and_tells_what_it_can_t_have_at_its_place() {
         pinned.stdout
     );
 
+    let all = ["image", "pull", "-a", "-q"];
+    let repository = format!("{}/app", registry.domain);
+    let tags = elsewhere(&world, &[&all[..], &[&repository]].concat()).ok();
+    assert_eq!(tags.stdout, format!("{name}\n"));
+    elsewhere(&world, &[&all[..], &[&name]].concat()).failed(1);
+
     // A build begins with what it has to fetch.
     project.write(
         "compose.yaml",

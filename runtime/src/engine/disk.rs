@@ -86,6 +86,11 @@ impl Engine {
         Ok(paths)
     }
 
+    /// Bytes of what a container wrote into its own layer.
+    pub fn container_size(&self, container: &Container) -> Result<u64> {
+        usage::of_files(&self.roots().container(&container.record.id).join("upper"))
+    }
+
     /// Looks at everything; layers know their size, volumes and containers are walked.
     pub fn disk_usage(&self) -> Result<DiskUsage> {
         let roots = self.roots();
@@ -123,14 +128,14 @@ impl Engine {
                 })
             };
             found.volumes.push(VolumeUsage {
-                bytes: usage::of(&volume.path)?,
+                bytes: usage::of_files(&volume.path)?,
                 links: containers.iter().filter(uses_it).count(),
                 volume,
             });
         }
         for container in containers {
-            let upper = roots.container(&container.record.id).join("upper");
-            found.containers.push((container, usage::of(&upper)?));
+            let bytes = self.container_size(&container)?;
+            found.containers.push((container, bytes));
         }
         Ok(found)
     }

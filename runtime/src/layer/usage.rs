@@ -1,6 +1,7 @@
 //! How much of the disk a directory takes.
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -8,6 +9,10 @@ use crate::error::{Context, Result};
 
 /// Bytes of blocks in use below `directory`, each file once; what vanishes meanwhile is left out.
 pub fn of(directory: &Path) -> Result<u64> {
+    sum(directory, |metadata| metadata.blocks() * 512)
+}
+
+fn sum(directory: &Path, size: impl Fn(&Metadata) -> u64) -> Result<u64> {
     let mut seen = BTreeSet::new();
     let mut total_bytes = 0;
     let mut todo = vec![directory.to_owned()];
@@ -23,7 +28,7 @@ pub fn of(directory: &Path) -> Result<u64> {
                 continue;
             };
             if metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino())) {
-                total_bytes += metadata.blocks() * 512;
+                total_bytes += size(&metadata);
             }
             if metadata.is_dir() {
                 todo.push(entry.path());
@@ -31,6 +36,17 @@ pub fn of(directory: &Path) -> Result<u64> {
         }
     }
     Ok(total_bytes)
+}
+
+/// Bytes of the files below `directory`, each once: what Docker calls the size of a container.
+pub fn of_files(directory: &Path) -> Result<u64> {
+    sum(directory, |metadata| {
+        if metadata.is_file() {
+            metadata.len()
+        } else {
+            0
+        }
+    })
 }
 
 #[cfg(test)]

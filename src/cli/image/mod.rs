@@ -4,180 +4,210 @@ use std::fs::File;
 use std::io::{IsTerminal as _, Read, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use ketch_runtime::engine::images::{ImportOptions, RemovedImage};
-use serde_json::json;
+use ketch_runtime::error::ErrorKind;
+use serde_json::{Value, json};
 
 use crate::ops::{Context, Error, Result, images, registry, store};
 use crate::ui::template::Format;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Download an image from a registry
-    Pull {
-        #[arg(value_name = "NAME[:TAG|@DIGEST]")]
-        name: String,
-        /// Set platform if server is multi-platform capable
-        #[arg(
-            long,
-            value_name = "string",
-            env = "DOCKER_DEFAULT_PLATFORM",
-            hide_env = true
-        )]
-        platform: Option<String>,
-        /// Suppress verbose output
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// Upload an image to a registry
-    Push {
-        #[arg(value_name = "NAME[:TAG]")]
-        name: String,
-        /// Suppress verbose output
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// Load an image from a tar archive or STDIN
-    Load {
-        /// Read from tar archive file, instead of STDIN
-        #[arg(short, long, value_name = "string")]
-        input: Option<PathBuf>,
-        /// Suppress the load output
-        #[arg(short, long)]
-        quiet: bool,
-        /// The archive, instead of --input
-        #[arg(value_name = "FILE", conflicts_with = "input")]
-        file: Option<PathBuf>,
-    },
-    /// Import the contents from a tarball to create a filesystem image
-    Import {
-        /// A tar archive, or - for STDIN
-        #[arg(value_name = "FILE|-")]
-        file: PathBuf,
-        #[arg(value_name = "REPOSITORY[:TAG]")]
-        reference: Option<String>,
-        /// Apply Dockerfile instruction to the created image
-        #[arg(short, long = "change", value_name = "list")]
-        changes: Vec<String>,
-        /// Set commit message for imported image
-        #[arg(short, long, value_name = "string")]
-        message: Option<String>,
-    },
-    /// Save one or more images to a tar archive (streamed to STDOUT by default)
-    Save {
-        /// Write to a file, instead of STDOUT
-        #[arg(short, long, value_name = "string")]
-        output: Option<PathBuf>,
-        #[arg(value_name = "IMAGE", required = true)]
-        images: Vec<String>,
-    },
-    /// List images
+    Pull(Pull),
+    Push(Push),
+    Load(Load),
+    Import(Import),
+    Save(Save),
     #[command(visible_alias = "list")]
-    Ls {
-        /// Show all images (default hides intermediate images)
-        #[arg(short, long)]
-        all: bool,
-        /// Show digests
-        #[arg(long)]
-        digests: bool,
-        /// Filter output based on conditions provided
-        #[arg(short, long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-        #[arg(
-            long,
-            value_name = "string",
-            default_value = "",
-            hide_default_value = true
-        )]
-        format: String,
-        /// Only show image IDs
-        #[arg(short, long)]
-        quiet: bool,
-        /// Don't truncate output
-        #[arg(long)]
-        no_trunc: bool,
-        #[arg(value_name = "REPOSITORY[:TAG]")]
-        repository: Option<String>,
-    },
-    /// Show the history of an image
-    History {
-        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-        #[arg(
-            long,
-            value_name = "string",
-            default_value = "",
-            hide_default_value = true
-        )]
-        format: String,
-        /// Print sizes and dates in human readable format
-        #[arg(short = 'H', long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_default_value = true, value_name = "bool")]
-        human: bool,
-        /// Don't truncate output
-        #[arg(long)]
-        no_trunc: bool,
-        /// Only show image IDs
-        #[arg(short, long)]
-        quiet: bool,
-        #[arg(value_name = "IMAGE")]
-        image: String,
-    },
-    /// Remove unused images
-    Prune {
-        /// Remove all unused images, not just dangling ones
-        #[arg(short, long)]
-        all: bool,
-        /// Provide filter values (e.g. "until=<timestamp>")
-        #[arg(long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Do not prompt for confirmation
-        #[arg(short, long)]
-        force: bool,
-    },
-    /// Remove one or more images
+    Ls(Ls),
+    History(History),
+    Prune(Prune),
     #[command(visible_alias = "remove")]
-    Rm {
-        /// Force removal of the image
-        #[arg(short, long)]
-        force: bool,
-        #[arg(value_name = "IMAGE", required = true)]
-        images: Vec<String>,
-    },
-    /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
-    Tag {
-        #[arg(value_name = "SOURCE_IMAGE[:TAG]")]
-        source: String,
-        #[arg(value_name = "TARGET_IMAGE[:TAG]")]
-        target: String,
-    },
+    Rm(Rm),
+    Tag(Tag),
     /// Display detailed information on one or more images
-    Inspect {
-        #[arg(value_name = "IMAGE", required = true)]
-        images: Vec<String>,
-    },
+    Inspect(super::container::Inspect),
+}
+
+/// Download an image from a registry
+#[derive(Debug, Args)]
+pub(super) struct Pull {
+    /// Download all tagged images in the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    #[arg(value_name = "NAME[:TAG|@DIGEST]")]
+    name: String,
+    /// Set platform if server is multi-platform capable
+    #[arg(
+        long,
+        value_name = "string",
+        env = "DOCKER_DEFAULT_PLATFORM",
+        hide_env = true
+    )]
+    platform: Option<String>,
+    /// Suppress verbose output
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Upload an image to a registry
+#[derive(Debug, Args)]
+pub(super) struct Push {
+    #[arg(value_name = "NAME[:TAG]")]
+    name: String,
+    /// Suppress verbose output
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Load an image from a tar archive or STDIN
+#[derive(Debug, Args)]
+pub(super) struct Load {
+    /// Read from tar archive file, instead of STDIN
+    #[arg(short, long, value_name = "string")]
+    input: Option<PathBuf>,
+    /// Suppress the load output
+    #[arg(short, long)]
+    quiet: bool,
+    /// The archive, instead of --input
+    #[arg(value_name = "FILE", conflicts_with = "input")]
+    file: Option<PathBuf>,
+}
+
+/// Import the contents from a tarball to create a filesystem image
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// A tar archive, or - for STDIN
+    #[arg(value_name = "FILE|-")]
+    file: PathBuf,
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    reference: Option<String>,
+    /// Apply Dockerfile instruction to the created image
+    #[arg(short, long = "change", value_name = "list")]
+    changes: Vec<String>,
+    /// Set commit message for imported image
+    #[arg(short, long, value_name = "string")]
+    message: Option<String>,
+}
+
+/// Save one or more images to a tar archive (streamed to STDOUT by default)
+#[derive(Debug, Args)]
+pub(super) struct Save {
+    /// Write to a file, instead of STDOUT
+    #[arg(short, long, value_name = "string")]
+    output: Option<PathBuf>,
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+}
+
+/// List images
+#[derive(Debug, Args)]
+pub(super) struct Ls {
+    /// Show all images (default hides intermediate images)
+    #[arg(short, long)]
+    all: bool,
+    /// Show digests
+    #[arg(long)]
+    digests: bool,
+    /// Filter output based on conditions provided
+    #[arg(short, long = "filter", value_name = "filter")]
+    filters: Vec<String>,
+    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
+    #[arg(
+        long,
+        value_name = "string",
+        default_value = "",
+        hide_default_value = true
+    )]
+    format: String,
+    /// Only show image IDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Don't truncate output
+    #[arg(long)]
+    no_trunc: bool,
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    repository: Option<String>,
+}
+
+/// Show the history of an image
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
+    #[arg(
+        long,
+        value_name = "string",
+        default_value = "",
+        hide_default_value = true
+    )]
+    format: String,
+    /// Print sizes and dates in human readable format
+    #[arg(short = 'H', long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_default_value = true, value_name = "bool")]
+    human: bool,
+    /// Don't truncate output
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only show image IDs
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(value_name = "IMAGE")]
+    image: String,
+}
+
+/// Remove unused images
+#[derive(Debug, Args)]
+pub(super) struct Prune {
+    /// Remove all unused images, not just dangling ones
+    #[arg(short, long)]
+    all: bool,
+    /// Provide filter values (e.g. "until=<timestamp>")
+    #[arg(long = "filter", value_name = "filter")]
+    filters: Vec<String>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Remove one or more images
+#[derive(Debug, Args)]
+pub(super) struct Rm {
+    /// Force removal of the image
+    #[arg(short, long)]
+    force: bool,
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<String>,
+}
+
+/// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+#[derive(Debug, Args)]
+pub(super) struct Tag {
+    #[arg(value_name = "SOURCE_IMAGE[:TAG]")]
+    source: String,
+    #[arg(value_name = "TARGET_IMAGE[:TAG]")]
+    target: String,
 }
 
 impl Verb {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::Pull {
-                name,
-                platform,
-                quiet,
-            } => registry::pull(
-                context,
-                &name,
-                platform.as_deref().filter(|text| !text.is_empty()),
-                quiet,
-            ),
-            Self::Push { name, quiet } => registry::push(context, &name, quiet),
-            Self::Load { input, quiet, file } => load(context, input.or(file).as_deref(), quiet),
-            Self::Import {
+            Self::Pull(args) => {
+                let platform = args.platform.as_deref().filter(|text| !text.is_empty());
+                match args.all_tags {
+                    true => registry::pull_all(context, &args.name, platform, args.quiet),
+                    false => registry::pull(context, &args.name, platform, args.quiet),
+                }
+            }
+            Self::Push(Push { name, quiet }) => registry::push(context, &name, quiet),
+            Self::Load(Load { input, quiet, file }) => {
+                load(context, input.or(file).as_deref(), quiet)
+            }
+            Self::Import(Import {
                 file,
                 reference,
                 changes,
                 message,
-            } => {
+            }) => {
                 let options = ImportOptions {
                     reference,
                     message,
@@ -186,8 +216,8 @@ impl Verb {
                 let id = context.engine.import_image(open(Some(&file))?, &options)?;
                 Ok(context.ui.line(id)?)
             }
-            Self::Save { output, images } => save(context, output.as_deref(), &images),
-            Self::Ls {
+            Self::Save(Save { output, images }) => save(context, output.as_deref(), &images),
+            Self::Ls(Ls {
                 all: _,
                 digests,
                 filters,
@@ -195,7 +225,7 @@ impl Verb {
                 quiet,
                 no_trunc,
                 repository,
-            } => images::stored(
+            }) => images::stored(
                 context,
                 &images::Listing {
                     digests,
@@ -206,13 +236,13 @@ impl Verb {
                     repository,
                 },
             ),
-            Self::History {
+            Self::History(History {
                 format,
                 human,
                 no_trunc,
                 quiet,
                 image,
-            } => {
+            }) => {
                 let format = Format::parse(&format).map_err(Error::Failed)?;
                 let show = images::History {
                     format,
@@ -222,14 +252,14 @@ impl Verb {
                 };
                 images::history(context, &image, &show)
             }
-            Self::Prune {
+            Self::Prune(Prune {
                 all,
                 filters,
                 force,
-            } => store::prune_images(context, all, &filters, force),
-            Self::Rm { force, images } => remove(context, &images, force),
-            Self::Tag { source, target } => Ok(context.engine.tag_image(&source, &target)?),
-            Self::Inspect { images } => inspect(context, &images),
+            }) => store::prune_images(context, all, &filters, force),
+            Self::Rm(Rm { force, images }) => remove(context, &images, force),
+            Self::Tag(Tag { source, target }) => Ok(context.engine.tag_image(&source, &target)?),
+            Self::Inspect(args) => args.run(context, &[&find]),
         }
     }
 }
@@ -307,32 +337,35 @@ fn remove(context: &Context, names: &[String], force: bool) -> Result<()> {
     if failed { Err(Error::Reported) } else { Ok(()) }
 }
 
-fn inspect(context: &Context, names: &[String]) -> Result<()> {
-    let mut found = Vec::new();
-    for name in names {
-        let image = context.engine.image(name)?;
-        let layers: Vec<&str> = image
-            .config
-            .rootfs
-            .diff_ids
-            .iter()
-            .map(|id| id.as_str())
-            .collect();
-        found.push(json!({
-            "Id": image.id.as_str(),
-            "RepoTags": image.references,
-            "RepoDigests": image.repo_digests,
-            "Created": image.created.map(|time| time.to_string()),
-            "Architecture": image.config.architecture,
-            "Variant": image.config.variant,
-            "Os": image.config.os,
-            "Size": image.size_bytes,
-            "Config": image.config.config,
-            "RootFS": {"Type": "layers", "Layers": layers},
-            "Metadata": {"LastTagTime": image.last_tagged.map(|time| time.to_string())},
-        }));
-    }
-    let text =
-        serde_json::to_string_pretty(&found).map_err(|error| Error::Failed(error.to_string()))?;
-    Ok(context.ui.line(text)?)
+/// An image by its name, id or the beginning of it.
+pub(super) fn find(context: &Context, name: &str) -> Result<Option<Value>> {
+    let image = match context.engine.image(name) {
+        Ok(image) => image,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let layers: Vec<&str> = image
+        .config
+        .rootfs
+        .diff_ids
+        .iter()
+        .map(|id| id.as_str())
+        .collect();
+    let last = image.config.history.last();
+    Ok(Some(json!({
+        "Id": image.id.as_str(),
+        "RepoTags": image.references,
+        "RepoDigests": image.repo_digests,
+        "Parent": "",
+        "Comment": last.and_then(|step| step.comment.clone()).unwrap_or_default(),
+        "Created": image.created.map(|time| time.to_string()),
+        "Author": image.config.author.clone().unwrap_or_default(),
+        "Architecture": image.config.architecture,
+        "Variant": image.config.variant,
+        "Os": image.config.os,
+        "Size": image.size_bytes,
+        "Config": image.config.config,
+        "RootFS": {"Type": "layers", "Layers": layers},
+        "Metadata": {"LastTagTime": image.last_tagged.map(|time| time.to_string())},
+    })))
 }

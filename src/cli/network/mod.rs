@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use clap::Subcommand;
+use ketch_runtime::error::ErrorKind;
 use ketch_runtime::network::Network;
 use ketch_runtime::spec::{NetworkSpec, SubnetSpec};
 use serde_json::json;
@@ -83,10 +84,7 @@ pub(super) enum Verb {
         quiet: bool,
     },
     /// Display detailed information on one or more networks
-    Inspect {
-        #[arg(value_name = "NETWORK", required = true)]
-        networks: Vec<String>,
-    },
+    Inspect(super::container::Inspect),
     /// Remove one or more networks
     #[command(visible_alias = "remove")]
     Rm {
@@ -131,15 +129,7 @@ impl Verb {
                 no_trunc,
                 quiet,
             } => list(context, &filters, &format, no_trunc, quiet),
-            Self::Inspect { networks } => {
-                let mut found = Vec::new();
-                for name in &networks {
-                    found.push(details(&context.engine.network(name)?));
-                }
-                let text = serde_json::to_string_pretty(&found)
-                    .map_err(|error| Error::Failed(error.to_string()))?;
-                Ok(context.ui.line(text)?)
-            }
+            Self::Inspect(args) => args.run(context, &[&find]),
             Self::Rm { networks } => {
                 let mut failed = false;
                 for name in &networks {
@@ -243,6 +233,15 @@ fn list(
         &["ID", "Name", "Driver", "Scope"],
         &rows,
     )
+}
+
+/// A network by its name.
+pub(super) fn find(context: &Context, name: &str) -> Result<Option<serde_json::Value>> {
+    match context.engine.network(name) {
+        Ok(found) => Ok(Some(details(&found))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn driver(network: &Network) -> &str {

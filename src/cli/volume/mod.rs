@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Subcommand;
+use ketch_runtime::error::ErrorKind;
 use ketch_runtime::spec::VolumeSpec;
 use ketch_runtime::volume::Volume;
 use serde_json::json;
@@ -67,10 +68,7 @@ pub(super) enum Verb {
         quiet: bool,
     },
     /// Display detailed information on one or more volumes
-    Inspect {
-        #[arg(value_name = "VOLUME", required = true)]
-        volumes: Vec<String>,
-    },
+    Inspect(super::container::Inspect),
     /// Remove one or more volumes
     #[command(visible_alias = "remove")]
     Rm {
@@ -111,15 +109,7 @@ impl Verb {
                 format,
                 quiet,
             } => list(context, &filters, &format, quiet),
-            Self::Inspect { volumes } => {
-                let mut found = Vec::new();
-                for name in &volumes {
-                    found.push(details(&context.engine.volume(name)?));
-                }
-                let text = serde_json::to_string_pretty(&found)
-                    .map_err(|error| Error::Failed(error.to_string()))?;
-                Ok(context.ui.line(text)?)
-            }
+            Self::Inspect(args) => args.run(context, &[&find]),
             Self::Rm { force, volumes } => {
                 let mut failed = false;
                 for name in &volumes {
@@ -182,6 +172,15 @@ fn list(context: &Context, filters: &[String], format: &str, quiet: bool) -> Res
         &columns,
         &rows,
     )
+}
+
+/// A volume by its name.
+pub(super) fn find(context: &Context, name: &str) -> Result<Option<serde_json::Value>> {
+    match context.engine.volume(name) {
+        Ok(found) => Ok(Some(details(&found))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn driver(volume: &Volume) -> &str {

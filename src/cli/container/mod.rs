@@ -1,0 +1,406 @@
+//! Containers by their own names: `ketch container …`, and `docker …`.
+
+mod run;
+
+use std::io::IsTerminal as _;
+
+use clap::Subcommand;
+use ketch_runtime::engine::containers::LogQuery;
+
+use crate::ops::containers::{self, Act, inspect, list};
+use crate::ops::{self, Context, Error, Result, store};
+use crate::ui::template::Format;
+
+/// `container ls` and what has no short form.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// List containers
+    #[command(visible_aliases = ["list", "ps"])]
+    Ls(Ls),
+    /// Display detailed information on one or more containers
+    Inspect(Inspect),
+    /// Remove all stopped containers
+    Prune {
+        /// Provide filter values (e.g. "until=<timestamp>")
+        #[arg(long = "filter", value_name = "filter")]
+        filters: Vec<String>,
+        /// Do not prompt for confirmation
+        #[arg(short, long)]
+        force: bool,
+    },
+    #[command(flatten)]
+    Common(Common),
+}
+
+impl Verb {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Ls(args) => args.run(context),
+            Self::Inspect(args) => args.run(context, &[&inspect::container]),
+            Self::Prune { filters, force } => store::prune_containers(context, &filters, force),
+            Self::Common(verb) => verb.run(context),
+        }
+    }
+}
+
+/// `docker inspect` and its like.
+#[derive(Debug, clap::Args)]
+pub(super) struct Inspect {
+    /// Format output using a custom template
+    #[arg(
+        short,
+        long,
+        value_name = "string",
+        default_value = "",
+        hide_default_value = true
+    )]
+    format: String,
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+}
+
+impl Inspect {
+    pub(super) fn run(self, context: &Context, kinds: &[inspect::Find<'_>]) -> Result<()> {
+        inspect::run(context, &self.names, &self.format, kinds)
+    }
+}
+
+/// `docker ps`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Ls {
+    /// Show all containers (default shows just running)
+    #[arg(short, long)]
+    all: bool,
+    /// Filter output based on conditions provided
+    #[arg(short, long = "filter", value_name = "filter")]
+    filters: Vec<String>,
+    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
+    #[arg(
+        long,
+        value_name = "string",
+        default_value = "",
+        hide_default_value = true
+    )]
+    format: String,
+    /// Show n last created containers (includes all states)
+    #[arg(short = 'n', long, value_name = "int")]
+    last: Option<usize>,
+    /// Show the latest created container (includes all states)
+    #[arg(short, long)]
+    latest: bool,
+    /// Don't truncate output
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only display container IDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Display total file sizes
+    #[arg(short, long)]
+    size: bool,
+}
+
+impl Ls {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let listing = list::Listing {
+            all: self.all,
+            filters: self.filters,
+            format: Format::parse(&self.format).map_err(Error::Failed)?,
+            last: if self.latest { Some(1) } else { self.last },
+            full: self.no_trunc,
+            quiet: self.quiet,
+            size: self.size,
+        };
+        list::run(context, &listing)
+    }
+}
+
+/// What `docker` and `docker container` have in common.
+#[derive(Debug, Subcommand)]
+pub(super) enum Common {
+    /// Create and run a new container from an image
+    #[command(disable_help_flag = true)]
+    Run(run::Run),
+    /// Create a new container
+    #[command(disable_help_flag = true)]
+    Create(run::Create),
+    /// Execute a command in a running container
+    Exec {
+        /// Detached mode: run command in the background
+        #[arg(short, long)]
+        detach: bool,
+        /// Set environment variables
+        #[arg(short, long = "env", value_name = "list")]
+        env: Vec<String>,
+        /// Keep STDIN open even if not attached
+        #[arg(short, long)]
+        interactive: bool,
+        /// Give extended privileges to the command
+        #[arg(long)]
+        privileged: bool,
+        /// Allocate a pseudo-TTY
+        #[arg(short, long)]
+        tty: bool,
+        /// Username or UID (format: "<name|uid>[:<group|gid>]")
+        #[arg(short, long, value_name = "string")]
+        user: Option<String>,
+        /// Working directory inside the container
+        #[arg(short, long, value_name = "string")]
+        workdir: Option<String>,
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+        #[arg(
+            value_name = "COMMAND",
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        command: Vec<String>,
+    },
+    /// Fetch the logs of a container
+    Logs {
+        /// Follow log output
+        #[arg(short, long)]
+        follow: bool,
+        /// Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+        #[arg(long, value_name = "string")]
+        since: Option<String>,
+        /// Number of lines to show from the end of the logs
+        #[arg(
+            short = 'n',
+            long,
+            value_name = "string",
+            default_value = "all",
+            allow_hyphen_values = true
+        )]
+        tail: String,
+        /// Show timestamps
+        #[arg(short, long)]
+        timestamps: bool,
+        /// Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+        #[arg(long, value_name = "string")]
+        until: Option<String>,
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// Start one or more stopped containers
+    Start {
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Stop one or more running containers
+    Stop {
+        /// Signal to send to the container
+        #[arg(short, long, value_name = "string")]
+        signal: Option<String>,
+        /// Seconds to wait before killing the container
+        #[arg(
+            short,
+            long,
+            alias = "time",
+            value_name = "int",
+            allow_negative_numbers = true
+        )]
+        timeout: Option<i64>,
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Restart one or more containers
+    Restart {
+        /// Signal to send to the container
+        #[arg(short, long, value_name = "string")]
+        signal: Option<String>,
+        /// Seconds to wait before killing the container
+        #[arg(
+            short,
+            long,
+            alias = "time",
+            value_name = "int",
+            allow_negative_numbers = true
+        )]
+        timeout: Option<i64>,
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Kill one or more running containers
+    Kill {
+        /// Signal to send to the container
+        #[arg(short, long, value_name = "string")]
+        signal: Option<String>,
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Remove one or more containers
+    Rm {
+        /// Force the removal of a running container (uses SIGKILL)
+        #[arg(short, long)]
+        force: bool,
+        /// Remove anonymous volumes associated with the container
+        #[arg(short, long)]
+        volumes: bool,
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Pause all processes within one or more containers
+    Pause {
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Unpause all processes within one or more containers
+    Unpause {
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Rename a container
+    Rename {
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+        #[arg(value_name = "NEW_NAME")]
+        new_name: String,
+    },
+    /// Block until one or more containers stop, then print their exit codes
+    Wait {
+        #[arg(value_name = "CONTAINER", required = true)]
+        containers: Vec<String>,
+    },
+    /// Display the running processes of a container
+    Top {
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
+    /// List port mappings or a specific mapping for the container
+    Port {
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+        #[arg(value_name = "PRIVATE_PORT[/PROTO]")]
+        port: Option<String>,
+    },
+}
+
+impl Common {
+    /// Whether ctrl-C has a meaning beyond the end of the program.
+    pub(super) fn can_be_given_up(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::Create(_)
+                | Self::Exec { .. }
+                | Self::Logs { .. }
+                | Self::Wait { .. }
+        )
+    }
+
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let act = |names: &[String], act: Act| containers::act(context, names, &act);
+        match self {
+            Self::Run(args) => args.run(context),
+            Self::Create(args) => args.run(context),
+            exec @ Self::Exec { .. } => exec.exec(context),
+            Self::Logs {
+                follow,
+                since,
+                tail,
+                timestamps,
+                until,
+                container,
+            } => {
+                let query = LogQuery {
+                    follow,
+                    // As the engine has it, what is not a number means all.
+                    tail: tail.parse().ok(),
+                    since: moment(since.as_deref(), "since")?,
+                    until: moment(until.as_deref(), "until")?,
+                };
+                containers::logs(context, &container, &query, timestamps)
+            }
+            Self::Start { containers } => act(&containers, Act::Start),
+            Self::Stop {
+                signal,
+                timeout: seconds,
+                containers,
+            } => act(&containers, Act::Stop { signal, seconds }),
+            Self::Restart {
+                signal,
+                timeout: seconds,
+                containers,
+            } => act(&containers, Act::Restart { signal, seconds }),
+            Self::Kill { signal, containers } => act(&containers, Act::Kill { signal }),
+            Self::Rm {
+                force,
+                volumes,
+                containers,
+            } => act(&containers, Act::Remove { force, volumes }),
+            Self::Pause { containers } => act(&containers, Act::Pause),
+            Self::Unpause { containers } => act(&containers, Act::Unpause),
+            Self::Rename {
+                container,
+                new_name,
+            } => containers::rename(context, &container, &new_name),
+            Self::Wait { containers } => containers::wait(context, &containers),
+            Self::Top { container } => ops::top::of_container(context, &container),
+            Self::Port { container, port } => {
+                ops::port::of_container(context, &container, port.as_deref())
+            }
+        }
+    }
+
+    fn exec(self, context: &Context) -> Result<()> {
+        let Self::Exec {
+            detach,
+            env,
+            interactive,
+            privileged,
+            tty,
+            user,
+            workdir,
+            container,
+            command,
+        } = self
+        else {
+            return Ok(());
+        };
+        if tty && !detach && !std::io::stdin().is_terminal() {
+            let message = "the input device is not a TTY";
+            return Err(Error::Failed(message.into()));
+        }
+        let options = ops::exec::Options {
+            service: String::new(),
+            command,
+            index: None,
+            env: passed_on(context, env),
+            user,
+            working_dir: workdir,
+            privileged,
+            streams: if detach {
+                ops::exec::Streams::None
+            } else if tty {
+                ops::exec::Streams::Terminal
+            } else {
+                ops::exec::Streams::Pipes { stdin: interactive }
+            },
+        };
+        ops::exec::in_container(context, &container, options)
+    }
+}
+
+/// A name without a value is passed on if it is set here.
+fn passed_on(context: &Context, env: Vec<String>) -> Vec<String> {
+    env.into_iter()
+        .filter_map(|variable| match variable.contains('=') {
+            true => Some(variable),
+            false => Some(format!(
+                "{variable}={}",
+                context.project.environment.get(&variable)?
+            )),
+        })
+        .collect()
+}
+
+fn moment(text: Option<&str>, flag: &str) -> Result<Option<jiff::Timestamp>> {
+    let Some(text) = text else { return Ok(None) };
+    let moment = ops::logs::moment(text, jiff::Timestamp::now());
+    moment.map(Some).ok_or_else(|| {
+        Error::Failed(format!(
+            "invalid value for \"{flag}\": {text:?} is neither a time nor a duration"
+        ))
+    })
+}
