@@ -25,6 +25,7 @@ mod preflight;
 mod recreation;
 mod registry;
 mod rights;
+mod server;
 mod store;
 mod top;
 mod up;

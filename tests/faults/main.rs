@@ -16,6 +16,10 @@
 #[expect(dead_code, reason = "shared with the e2e tests, which use all of it")]
 mod world;
 
+#[path = "../e2e/server.rs"]
+#[expect(dead_code, reason = "shared with the e2e tests, which use all of it")]
+mod server;
+
 mod adoption;
 mod concurrent;
 mod disk;

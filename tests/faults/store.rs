@@ -7,42 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::random::{Random, setting};
-use crate::world::{Ran, World, eventually};
-
-/// `docker-registry` on the loopback of a world's host; ends with the value.
-struct Registry(Child);
-
-impl Registry {
-    fn new(world: &World) -> Self {
-        let files = world.root("registry");
-        fs::create_dir_all(&files).unwrap();
-        let config = files.join("config.yml");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:5000'}}\n",
-            files.join("data").display()
-        );
-        fs::write(&config, text).unwrap();
-        let child = world
-            .command("docker-registry", &["serve", config.to_str().unwrap()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry is installed");
-        let registry = Self(child);
-        eventually("the registry answers", || {
-            world.get("http://127.0.0.1:5000/v2/").code == 0
-        });
-        registry
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
+use crate::server::Registry;
+use crate::world::{Ran, World};
 
 fn ketch(world: &World, args: &[&str]) -> Ran {
     world.ketch(Path::new("/"), args)
@@ -115,7 +81,7 @@ fn measured(world: &World, commands: &[Vec<&str>]) -> Vec<Duration> {
 #[test]
 fn killed_pulls_loads_and_removals_leave_whole_images_and_no_files() {
     let world = World::new();
-    let registry = Registry::new(&world);
+    let registry = Registry::plain(&world);
     let archive = prepare(&world);
     let commands: Vec<Vec<&str>> = vec![
         vec!["image", "pull", "-q", ONE],

@@ -72,25 +72,13 @@ fn config(base: &Base, certificates: &[PathBuf]) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::with_source(ErrorKind::Internal, "TLS", error))?;
     let own = Own::read(certificates)?;
-    let builder = if base.verify {
-        let mut roots = RootCertStore::empty();
-        // SSL_CERT_FILE and SSL_CERT_DIR are heeded; one that can't be read is of no use.
-        let native = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(native.certs);
-        roots.add_parsable_certificates(own.authorities.iter().cloned());
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Checked::new(
-                roots,
-                own.authorities,
-                provider,
-            )?))
-    } else {
-        let verifier = Arc::new(Unchecked(provider));
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
+    let trust = match base.verify {
+        true => Trust::checked(own.authorities, &provider)?,
+        false => Trust::Anybody,
     };
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier { trust, provider }));
     let mut config = match own.ours {
         Some((chain, key)) => builder
             .with_client_auth_cert(chain, key)
@@ -153,39 +141,46 @@ fn damaged(file: &Path, error: &rustls::pki_types::pem::Error) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
-/// Checks who signed, and takes a certificate that `certs.d` has itself: what `openssl req -x509`
-/// makes calls itself an authority, which strict checkers refuse as a server's.
+/// Whom we believe to be the registry.
 #[derive(Debug)]
-struct Checked {
-    /// Absent when nobody at all is trusted.
-    inner: Option<Arc<WebPkiServerVerifier>>,
-    own: Vec<CertificateDer<'static>>,
-    provider: Arc<CryptoProvider>,
+enum Trust {
+    /// Anybody: the machine calls the registry insecure.
+    Anybody,
+    Checked {
+        /// Absent when nobody at all is trusted.
+        roots: Option<Arc<WebPkiServerVerifier>>,
+        /// Certificates of `certs.d`, which may be the server's own: what `openssl req -x509` makes
+        /// calls itself an authority, and strict checkers refuse it as a server's.
+        own: Vec<CertificateDer<'static>>,
+    },
 }
 
-impl Checked {
-    fn new(
-        roots: RootCertStore,
-        own: Vec<CertificateDer<'static>>,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Self> {
-        let inner = if roots.is_empty() {
+impl Trust {
+    fn checked(own: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        // SSL_CERT_FILE and SSL_CERT_DIR are heeded; one that can't be read is of no use.
+        let native = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(native.certs);
+        roots.add_parsable_certificates(own.iter().cloned());
+        let roots = if roots.is_empty() {
             None
         } else {
-            let roots = Arc::new(roots);
-            let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+            let provider = Arc::clone(provider);
+            let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
             let built = builder.build();
             Some(built.map_err(|error| Error::with_source(ErrorKind::Internal, "TLS", error))?)
         };
-        Ok(Self {
-            inner,
-            own,
-            provider,
-        })
+        Ok(Self::Checked { roots, own })
     }
 }
 
-impl ServerCertVerifier for Checked {
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -194,13 +189,15 @@ impl ServerCertVerifier for Checked {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let Some(inner) = &self.inner else {
-            return Err(unknown());
+        let (roots, own) = match &self.trust {
+            Trust::Anybody => return Ok(ServerCertVerified::assertion()),
+            Trust::Checked { roots, own } => (roots, own),
         };
-        match inner.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let roots = roots.as_ref().ok_or_else(unknown)?;
+        match roots.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(_))) => {
-                if !self.own.iter().any(|own| own == end_entity) {
+                if !own.iter().any(|own| own == end_entity) {
                     return Err(unknown());
                 }
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
@@ -234,47 +231,6 @@ impl ServerCertVerifier for Checked {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
-    }
-}
-
-/// Takes any certificate: for registries that the machine calls insecure.
-#[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
