@@ -13,6 +13,7 @@ mod login;
 mod network;
 mod options;
 mod parse;
+mod shapes;
 mod system;
 mod volume;
 

@@ -1,6 +1,6 @@
 //! `logs`: what containers wrote, side by side.
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -19,10 +19,7 @@ use crate::ui::logs::{Printer, Style};
 pub struct Options {
     pub services: Vec<String>,
     pub index: Option<u32>,
-    pub follow: bool,
-    pub tail: Option<usize>,
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
+    pub query: LogQuery,
     pub style: Style,
 }
 
@@ -42,23 +39,18 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             )));
         }
     }
-    let query = LogQuery {
-        follow: options.follow,
-        tail: options.tail,
-        since: options.since,
-        until: options.until,
-    };
+    let query = &options.query;
     let names: Vec<String> = members
         .iter()
         .map(|member| member.short_name(&scope.name).to_owned())
         .collect();
     let mut printer = Printer::new(&context.ui, options.style, &names);
-    if options.follow {
-        follow(context, &members, &names, &query, &mut printer)
+    if query.follow {
+        follow(context, &members, &names, query, &mut printer)
     } else {
         // One after the other, as they stand: nothing waits.
         for (member, name) in members.iter().zip(&names) {
-            let mut reader = context.engine.container_logs(member.name(), &query)?;
+            let mut reader = context.engine.container_logs(member.name(), query)?;
             while let Some(record) = reader.next(&context.cancel)? {
                 printer.record(name, &record)?;
             }
@@ -83,6 +75,15 @@ fn follow(
         thread::spawn(move || read(&engine, &container, &name, &query, &cancel, &sender));
     }
     drop(sender);
+    print(context, receiver, printer)
+}
+
+/// Prints what readers tell, until the last of them has ended.
+pub(super) fn print(
+    context: &Context,
+    receiver: Receiver<Told>,
+    printer: &mut Printer,
+) -> Result<()> {
     let mut outcome = Ok(());
     for told in receiver {
         match told {

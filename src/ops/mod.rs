@@ -30,6 +30,7 @@ pub mod rm;
 pub mod scope;
 pub mod signals;
 pub mod start;
+pub mod stats;
 pub mod stop;
 pub mod store;
 pub mod top;

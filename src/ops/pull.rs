@@ -185,7 +185,9 @@ pub fn all(context: &Context, wanted: &[Wanted], progress: &Progress) -> Result<
                     .extend(pulled.warnings),
                 Err(error) => {
                     let id = format!("Image {}", want.reference);
-                    if want.is_buildable {
+                    if error.kind() == ErrorKind::Cancelled {
+                        progress.warning(&id, "Interrupted");
+                    } else if want.is_buildable {
                         progress.warning(&id, "Not pulled");
                     } else {
                         progress.error(&id, &error);

@@ -137,6 +137,9 @@ fn a_container_lives_by_docker_s_verbs() {
             .stdout
             .contains("httpd")
     );
+    let shape = "{{.Name}} {{.PIDs}} {{.MemUsage}}";
+    let stats = docker(&world, &["stats", "--no-stream", "--format", shape, "web"]).ok();
+    assert!(stats.stdout.starts_with("web 1 "), "{}", stats.stdout);
     docker(&world, &["rename", "web", "site"]).ok();
     docker(&world, &["pause", "site"]).ok();
     docker(&world, &["unpause", "site"]).ok();

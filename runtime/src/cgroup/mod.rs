@@ -7,6 +7,7 @@
 mod detect;
 pub mod devices;
 mod oom;
+mod usage;
 mod writes;
 
 use std::fs;
@@ -22,6 +23,7 @@ use crate::sys;
 
 pub use detect::Layout;
 pub use oom::OomWatch;
+pub use usage::Usage;
 
 /// The directory that holds all cgroups of ours.
 const ROOT: &str = "ketch";

@@ -19,6 +19,7 @@ mod restart;
 mod rm;
 mod scale;
 mod start;
+pub(super) mod stats;
 mod stop;
 mod top;
 mod unpause;
@@ -53,6 +54,7 @@ pub(super) enum Verb {
     Rm(rm::Args),
     Scale(scale::Args),
     Start(start::Args),
+    Stats(stats::Args),
     Stop(stop::Args),
     Top(top::Args),
     Unpause(unpause::Args),
@@ -100,6 +102,7 @@ impl Verb {
             Self::Rm(args) => args.run(context),
             Self::Scale(args) => args.run(context),
             Self::Start(args) => args.run(context),
+            Self::Stats(args) => args.run(context),
             Self::Stop(args) => args.run(context),
             Self::Top(args) => args.run(context),
             Self::Unpause(args) => args.run(context),

@@ -4,12 +4,11 @@ mod run;
 
 use std::io::IsTerminal as _;
 
-use clap::Subcommand;
-use ketch_runtime::engine::containers::LogQuery;
-
+use super::compose::stats::Show;
+use super::shapes;
 use crate::ops::containers::{self, Act, inspect, list};
 use crate::ops::{self, Context, Error, Result, store};
-use crate::ui::template::Format;
+use clap::Subcommand;
 
 /// `container ls` and what has no short form.
 #[derive(Debug, Subcommand)]
@@ -21,12 +20,8 @@ pub(super) enum Verb {
     Inspect(Inspect),
     /// Remove all stopped containers
     Prune {
-        /// Provide filter values (e.g. "until=<timestamp>")
-        #[arg(long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Do not prompt for confirmation
-        #[arg(short, long)]
-        force: bool,
+        #[command(flatten)]
+        prune: shapes::Pruning,
     },
     #[command(flatten)]
     Common(Common),
@@ -37,7 +32,7 @@ impl Verb {
         match self {
             Self::Ls(args) => args.run(context),
             Self::Inspect(args) => args.run(context, &[&inspect::container]),
-            Self::Prune { filters, force } => store::prune_containers(context, &filters, force),
+            Self::Prune { prune } => store::prune_containers(context, &prune.filters, prune.force),
             Self::Common(verb) => verb.run(context),
         }
     }
@@ -71,17 +66,10 @@ pub(super) struct Ls {
     /// Show all containers (default shows just running)
     #[arg(short, long)]
     all: bool,
-    /// Filter output based on conditions provided
-    #[arg(short, long = "filter", value_name = "filter")]
-    filters: Vec<String>,
-    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-    #[arg(
-        long,
-        value_name = "string",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    filters: shapes::Filtering,
+    #[command(flatten)]
+    format: shapes::Shape,
     /// Show n last created containers (includes all states)
     #[arg(short = 'n', long, value_name = "int")]
     last: Option<usize>,
@@ -103,8 +91,8 @@ impl Ls {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let listing = list::Listing {
             all: self.all,
-            filters: self.filters,
-            format: Format::parse(&self.format).map_err(Error::Failed)?,
+            filters: self.filters.filters,
+            format: self.format.parse()?,
             last: if self.latest { Some(1) } else { self.last },
             full: self.no_trunc,
             quiet: self.quiet,
@@ -158,27 +146,8 @@ pub(super) enum Common {
     },
     /// Fetch the logs of a container
     Logs {
-        /// Follow log output
-        #[arg(short, long)]
-        follow: bool,
-        /// Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
-        #[arg(long, value_name = "string")]
-        since: Option<String>,
-        /// Number of lines to show from the end of the logs
-        #[arg(
-            short = 'n',
-            long,
-            value_name = "string",
-            default_value = "all",
-            allow_hyphen_values = true
-        )]
-        tail: String,
-        /// Show timestamps
-        #[arg(short, long)]
-        timestamps: bool,
-        /// Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
-        #[arg(long, value_name = "string")]
-        until: Option<String>,
+        #[command(flatten)]
+        logs: shapes::Reading,
         #[arg(value_name = "CONTAINER")]
         container: String,
     },
@@ -262,6 +231,13 @@ pub(super) enum Common {
         #[arg(value_name = "CONTAINER", required = true)]
         containers: Vec<String>,
     },
+    /// Display a live stream of container(s) resource usage statistics
+    Stats {
+        #[command(flatten)]
+        show: Show,
+        #[arg(value_name = "CONTAINER")]
+        containers: Vec<String>,
+    },
     /// Display the running processes of a container
     Top {
         #[arg(value_name = "CONTAINER")]
@@ -285,6 +261,7 @@ impl Common {
                 | Self::Create(_)
                 | Self::Exec { .. }
                 | Self::Logs { .. }
+                | Self::Stats { .. }
                 | Self::Wait { .. }
         )
     }
@@ -295,22 +272,8 @@ impl Common {
             Self::Run(args) => args.run(context),
             Self::Create(args) => args.run(context),
             exec @ Self::Exec { .. } => exec.exec(context),
-            Self::Logs {
-                follow,
-                since,
-                tail,
-                timestamps,
-                until,
-                container,
-            } => {
-                let query = LogQuery {
-                    follow,
-                    // As the engine has it, what is not a number means all.
-                    tail: tail.parse().ok(),
-                    since: moment(since.as_deref(), "since")?,
-                    until: moment(until.as_deref(), "until")?,
-                };
-                containers::logs(context, &container, &query, timestamps)
+            Self::Logs { logs, container } => {
+                containers::logs(context, &container, &logs.query()?, logs.timestamps)
             }
             Self::Start { containers } => act(&containers, Act::Start),
             Self::Stop {
@@ -336,6 +299,9 @@ impl Common {
                 new_name,
             } => containers::rename(context, &container, &new_name),
             Self::Wait { containers } => containers::wait(context, &containers),
+            Self::Stats { show, containers } => {
+                ops::stats::of_containers(context, &containers, &show.options()?)
+            }
             Self::Top { container } => ops::top::of_container(context, &container),
             Self::Port { container, port } => {
                 ops::port::of_container(context, &container, port.as_deref())
@@ -393,14 +359,4 @@ fn passed_on(context: &Context, env: Vec<String>) -> Vec<String> {
             )),
         })
         .collect()
-}
-
-fn moment(text: Option<&str>, flag: &str) -> Result<Option<jiff::Timestamp>> {
-    let Some(text) = text else { return Ok(None) };
-    let moment = ops::logs::moment(text, jiff::Timestamp::now());
-    moment.map(Some).ok_or_else(|| {
-        Error::Failed(format!(
-            "invalid value for \"{flag}\": {text:?} is neither a time nor a duration"
-        ))
-    })
 }

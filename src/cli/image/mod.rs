@@ -9,8 +9,8 @@ use ketch_runtime::engine::images::{ImportOptions, RemovedImage};
 use ketch_runtime::error::ErrorKind;
 use serde_json::{Value, json};
 
+use super::shapes;
 use crate::ops::{Context, Error, Result, images, registry, store};
-use crate::ui::template::Format;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -110,17 +110,10 @@ pub(super) struct Ls {
     /// Show digests
     #[arg(long)]
     digests: bool,
-    /// Filter output based on conditions provided
-    #[arg(short, long = "filter", value_name = "filter")]
-    filters: Vec<String>,
-    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-    #[arg(
-        long,
-        value_name = "string",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    filters: shapes::Filtering,
+    #[command(flatten)]
+    format: shapes::Shape,
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
@@ -134,14 +127,8 @@ pub(super) struct Ls {
 /// Show the history of an image
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-    #[arg(
-        long,
-        value_name = "string",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    format: shapes::Shape,
     /// Print sizes and dates in human readable format
     #[arg(short = 'H', long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_default_value = true, value_name = "bool")]
     human: bool,
@@ -161,12 +148,8 @@ pub(super) struct Prune {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     all: bool,
-    /// Provide filter values (e.g. "until=<timestamp>")
-    #[arg(long = "filter", value_name = "filter")]
-    filters: Vec<String>,
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    prune: shapes::Pruning,
 }
 
 /// Remove one or more images
@@ -229,8 +212,8 @@ impl Verb {
                 context,
                 &images::Listing {
                     digests,
-                    filters,
-                    format: Format::parse(&format).map_err(Error::Failed)?,
+                    filters: filters.filters,
+                    format: format.parse()?,
                     quiet,
                     full: no_trunc,
                     repository,
@@ -243,20 +226,17 @@ impl Verb {
                 quiet,
                 image,
             }) => {
-                let format = Format::parse(&format).map_err(Error::Failed)?;
                 let show = images::History {
-                    format,
+                    format: format.parse()?,
                     human,
                     full: no_trunc,
                     quiet,
                 };
                 images::history(context, &image, &show)
             }
-            Self::Prune(Prune {
-                all,
-                filters,
-                force,
-            }) => store::prune_images(context, all, &filters, force),
+            Self::Prune(Prune { all, prune }) => {
+                store::prune_images(context, all, &prune.filters, prune.force)
+            }
             Self::Rm(Rm { force, images }) => remove(context, &images, force),
             Self::Tag(Tag { source, target }) => Ok(context.engine.tag_image(&source, &target)?),
             Self::Inspect(args) => args.run(context, &[&find]),

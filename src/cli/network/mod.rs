@@ -9,6 +9,7 @@ use ketch_runtime::network::Network;
 use ketch_runtime::spec::{NetworkSpec, SubnetSpec};
 use serde_json::json;
 
+use super::shapes;
 use crate::ops::filter::{Filters, labels, pairs};
 use crate::ops::{Context, Error, Result, images, scope, store};
 use crate::ui::template::Format;
@@ -55,27 +56,16 @@ pub(super) enum Verb {
     },
     /// Remove all unused networks
     Prune {
-        /// Provide filter values (e.g. "until=<timestamp>")
-        #[arg(long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Do not prompt for confirmation
-        #[arg(short, long)]
-        force: bool,
+        #[command(flatten)]
+        prune: shapes::Pruning,
     },
     /// List networks
     #[command(visible_alias = "list")]
     Ls {
-        /// Provide filter values (e.g. "driver=bridge")
-        #[arg(short, long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-        #[arg(
-            long,
-            value_name = "string",
-            default_value = "",
-            hide_default_value = true
-        )]
-        format: String,
+        #[command(flatten)]
+        filters: shapes::Filtering,
+        #[command(flatten)]
+        format: shapes::Shape,
         /// Do not truncate the output
         #[arg(long)]
         no_trunc: bool,
@@ -122,13 +112,13 @@ impl Verb {
                 let made = context.engine.create_network(&spec)?;
                 Ok(context.ui.line(made.id)?)
             }
-            Self::Prune { filters, force } => store::prune_networks(context, &filters, force),
+            Self::Prune { prune } => store::prune_networks(context, &prune.filters, prune.force),
             Self::Ls {
                 filters,
                 format,
                 no_trunc,
                 quiet,
-            } => list(context, &filters, &format, no_trunc, quiet),
+            } => list(context, &filters.filters, &format.parse()?, no_trunc, quiet),
             Self::Inspect(args) => args.run(context, &[&find]),
             Self::Rm { networks } => {
                 let mut failed = false;
@@ -176,7 +166,7 @@ fn subnets_of(
 fn list(
     context: &Context,
     filters: &[String],
-    format: &str,
+    format: &Format,
     full: bool,
     quiet: bool,
 ) -> Result<()> {
@@ -184,7 +174,6 @@ fn list(
         "dangling", "driver", "id", "label", "label!", "name", "scope", "type",
     ];
     let filters = Filters::parse(filters, &keys)?;
-    let format = Format::parse(format).map_err(Error::Failed)?;
     let dangling = filters.flag("dangling")?;
     let used = match dangling {
         Some(_) => scope::networks_in_use(&context.engine)?,
@@ -228,7 +217,7 @@ fn list(
     let head = ["NETWORK ID", "NAME", "DRIVER", "SCOPE"];
     images::formatted(
         context,
-        &format,
+        format,
         &head,
         &["ID", "Name", "Driver", "Scope"],
         &rows,

@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 
+use super::shapes;
 use crate::ops::{Context, Error, Result, store};
-use crate::ui::template::Format;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -12,14 +12,8 @@ pub(super) enum Verb {
         /// Show detailed information on space usage
         #[arg(short, long)]
         verbose: bool,
-        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-        #[arg(
-            long,
-            value_name = "string",
-            default_value = "",
-            hide_default_value = true
-        )]
-        format: String,
+        #[command(flatten)]
+        format: shapes::Shape,
     },
     /// Read all of the store and tell what is damaged, or needed by nobody
     Check {
@@ -32,12 +26,8 @@ pub(super) enum Verb {
         /// Remove all unused images not just dangling ones
         #[arg(short, long)]
         all: bool,
-        /// Provide filter values (e.g. "label=<key>=<value>")
-        #[arg(long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Do not prompt for confirmation
-        #[arg(short, long)]
-        force: bool,
+        #[command(flatten)]
+        prune: shapes::Pruning,
         /// Prune anonymous volumes
         #[arg(long)]
         volumes: bool,
@@ -50,16 +40,12 @@ pub(super) enum Verb {
 impl Verb {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::Df { verbose, format } => {
-                let format = Format::parse(&format).map_err(Error::Failed)?;
-                store::disk_usage(context, verbose, &format)
-            }
+            Self::Df { verbose, format } => store::disk_usage(context, verbose, &format.parse()?),
             Self::Check { fix } => store::check(context, fix),
             Self::Prune { orphans: true, .. } => orphans(context),
             Self::Prune {
                 all,
-                filters,
-                force,
+                prune,
                 volumes,
                 ..
             } => store::prune(
@@ -67,8 +53,8 @@ impl Verb {
                 &store::Prune {
                     all,
                     volumes,
-                    filters,
-                    yes: force,
+                    filters: prune.filters,
+                    yes: prune.force,
                 },
             ),
         }

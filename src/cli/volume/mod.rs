@@ -8,6 +8,7 @@ use ketch_runtime::spec::VolumeSpec;
 use ketch_runtime::volume::Volume;
 use serde_json::json;
 
+use super::shapes;
 use crate::ops::filter::{Filters, labels, pairs};
 use crate::ops::{Context, Error, Result, images, scope, store};
 use crate::ui::template::Format;
@@ -42,27 +43,16 @@ pub(super) enum Verb {
         /// Remove all unused volumes, not just anonymous ones
         #[arg(short, long)]
         all: bool,
-        /// Provide filter values (e.g. "label=<label>")
-        #[arg(long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Do not prompt for confirmation
-        #[arg(short, long)]
-        force: bool,
+        #[command(flatten)]
+        prune: shapes::Pruning,
     },
     /// List volumes
     #[command(visible_alias = "list")]
     Ls {
-        /// Provide filter values (e.g. "dangling=true")
-        #[arg(short, long = "filter", value_name = "filter")]
-        filters: Vec<String>,
-        /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'
-        #[arg(
-            long,
-            value_name = "string",
-            default_value = "",
-            hide_default_value = true
-        )]
-        format: String,
+        #[command(flatten)]
+        filters: shapes::Filtering,
+        #[command(flatten)]
+        format: shapes::Shape,
         /// Only display volume names
         #[arg(short, long)]
         quiet: bool,
@@ -99,16 +89,14 @@ impl Verb {
                 let made = context.engine.create_volume(&spec)?;
                 Ok(context.ui.line(made.spec.name)?)
             }
-            Self::Prune {
-                all,
-                filters,
-                force,
-            } => store::prune_volumes(context, all, &filters, force),
+            Self::Prune { all, prune } => {
+                store::prune_volumes(context, all, &prune.filters, prune.force)
+            }
             Self::Ls {
                 filters,
                 format,
                 quiet,
-            } => list(context, &filters, &format, quiet),
+            } => list(context, &filters.filters, &format.parse()?, quiet),
             Self::Inspect(args) => args.run(context, &[&find]),
             Self::Rm { force, volumes } => {
                 let mut failed = false;
@@ -127,9 +115,8 @@ impl Verb {
     }
 }
 
-fn list(context: &Context, filters: &[String], format: &str, quiet: bool) -> Result<()> {
+fn list(context: &Context, filters: &[String], format: &Format, quiet: bool) -> Result<()> {
     let filters = Filters::parse(filters, &["dangling", "driver", "label", "label!", "name"])?;
-    let format = Format::parse(format).map_err(Error::Failed)?;
     let dangling = filters.flag("dangling")?;
     let used = match dangling {
         Some(_) => scope::volumes_in_use(&context.engine)?,
@@ -165,13 +152,7 @@ fn list(context: &Context, filters: &[String], format: &str, quiet: bool) -> Res
     };
     let rows: Vec<_> = volumes.iter().map(row).collect();
     let columns = ["Driver", "Name"];
-    images::formatted(
-        context,
-        &format,
-        &["DRIVER", "VOLUME NAME"],
-        &columns,
-        &rows,
-    )
+    images::formatted(context, format, &["DRIVER", "VOLUME NAME"], &columns, &rows)
 }
 
 /// A volume by its name.

@@ -11,7 +11,7 @@ use ketch_runtime::container::Container;
 use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::{Grace, LogQuery, RemoveOptions, StopOptions};
 
-use super::logs::{self, Told};
+use super::logs;
 use super::{Context, Error, Result};
 use crate::ui::logs::{Printer, Style};
 
@@ -145,16 +145,5 @@ pub fn logs(context: &Context, name: &str, query: &LogQuery, timestamps: bool) -
         query.clone(),
     );
     std::thread::spawn(move || logs::read(&engine, &id, &shown, &query, &cancel, &sender));
-    let mut outcome = Ok(());
-    for told in receiver {
-        match told {
-            Told::Record(name, record) => printer.record(&name, &record)?,
-            Told::Ended(name) => printer.flush(&name)?,
-            Told::Failed(error) => outcome = Err(Error::Engine(error)),
-        }
-    }
-    if context.cancel.is_cancelled() {
-        return Err(Error::Interrupted);
-    }
-    outcome
+    logs::print(context, receiver, &mut printer)
 }

@@ -17,6 +17,7 @@ mod restart;
 mod settle;
 mod silent;
 mod start;
+mod stats;
 mod stop;
 mod watch;
 
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 pub use exec::Exec;
 pub use find::BUILDER_LABEL;
 pub use logs::LogReader;
+pub use stats::Stats;
 pub use watch::StateWatch;
 
 use crate::container::documents;
