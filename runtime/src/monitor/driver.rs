@@ -208,6 +208,7 @@ impl Driver {
         failpoint::reached(Point::WordSaid);
         self.work();
         sys::memory::give_back();
+        sys::memory::let_go_of_text();
         while !self.done {
             self.turn()?;
         }
@@ -295,6 +296,7 @@ impl Driver {
                 let event = self.spawn().unwrap_or_else(spawn::Failure::event);
                 self.tell_machine(event);
                 sys::memory::give_back();
+                sys::memory::let_go_of_text();
             }
             Action::AskToStop { signal } => {
                 self.ask_to_stop(signal);
