@@ -72,7 +72,10 @@ fn print(text: &str) -> ExitCode {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(CLOSED),
-        Err(error) => usage(&format!("write standard output: {error}")),
+        Err(error) => {
+            let error = ketch_runtime::error::Error::from(error);
+            usage(&format!("write standard output: {error}"))
+        }
     }
 }
 

@@ -102,7 +102,10 @@ impl From<Unwritten> for Error {
     fn from(unwritten: Unwritten) -> Self {
         match unwritten {
             Unwritten::Closed => Self::Closed,
-            Unwritten::Failed(error) => Self::Failed(format!("write standard output: {error}")),
+            Unwritten::Failed(error) => {
+                let error = ketch_runtime::error::Error::from(error);
+                Self::Failed(format!("write standard output: {error}"))
+            }
         }
     }
 }

@@ -51,13 +51,13 @@ fn a_reader_that_went_away_is_no_error_and_a_full_device_is_one() {
         );
         let (code, stderr) = with_stdout(&project, args, File::create("/dev/full").unwrap());
         assert_eq!(code, 1, "{args:?}: {stderr}");
-        let told = "write standard output: No space left on device";
+        let told = "write standard output: no space left on device\n";
         assert!(stderr.contains(told), "{args:?}: {stderr}");
     }
     let exec = ["exec", "-T", "two", "echo", "hello"];
     let (code, stderr) = with_stdout(&project, &exec, File::create("/dev/full").unwrap());
     assert!(
-        code == 1 && stderr.contains("No space left on device"),
+        code == 1 && stderr.contains("no space left on device"),
         "{code}: {stderr}"
     );
     project.write("compose.yaml", lines);
@@ -68,7 +68,7 @@ fn a_reader_that_went_away_is_no_error_and_a_full_device_is_one() {
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1\n", "141\n"));
     let (code, stderr) = with_stdout(&project, &["logs"], File::create("/dev/full").unwrap());
     assert!(
-        code == 1 && stderr.contains("No space left on device"),
+        code == 1 && stderr.contains("no space left on device"),
         "{code}: {stderr}"
     );
 }
