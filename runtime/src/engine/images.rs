@@ -1,5 +1,6 @@
 //! Images: pull, push, load, import, list, inspect, tag, remove.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 
 use indexmap::IndexMap;
@@ -15,7 +16,7 @@ use crate::image::reference::Reference;
 use crate::image::{Image, archive, change, save, store};
 use crate::layer;
 use crate::registry::Registries;
-use crate::registry::pull::{OnLayer, Pulled};
+use crate::registry::pull::{OnLayer, Pulled, platform_of};
 use crate::registry::push::{OnPush, Pushed};
 use crate::store::events::{self, Event};
 
@@ -220,6 +221,16 @@ impl Engine {
         report: &Report,
         tell: &dyn Fn(&str),
     ) -> Result<Vec<(String, Error)>> {
+        // A name of many platforms would bring the host's. Read before anything goes; a damaged
+        // configuration doesn't tell.
+        let platform = |id: &Digest| {
+            let image = store::get(self.roots(), id.as_str()).ok()?;
+            Some((id.clone(), platform_of(&image.config)))
+        };
+        let platforms: HashMap<Digest, Platform> = store::known(self.roots())?
+            .keys()
+            .filter_map(platform)
+            .collect();
         check::take_out(self.roots(), &report.damaged)?;
         let mut failed = Vec::new();
         for (id, known) in store::known(self.roots())? {
@@ -238,8 +249,15 @@ impl Engine {
             };
             tell(&format!("{name}: fetched again as {from}"));
             let reference = Reference::parse(from)?;
-            if let Err(error) = registries.pull(self.roots(), &reference, None, &|_, _| {}) {
-                failed.push((name.to_owned(), error));
+            let platform = platforms.get(&id);
+            match registries.pull(self.roots(), &reference, platform, &|_, _| {}) {
+                Ok(pulled) if pulled.image.id == id => {}
+                Ok(pulled) => {
+                    let platform = platform_of(&pulled.image.config);
+                    let message = format!("{from} brought another image, for {platform}");
+                    failed.push((name.to_owned(), Error::new(ErrorKind::NotFound, message)));
+                }
+                Err(error) => failed.push((name.to_owned(), error)),
             }
         }
         check::collect(self.roots())?;

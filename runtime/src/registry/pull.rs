@@ -228,7 +228,7 @@ fn runs_on(config: &ImageConfig, wanted: &Platform) -> bool {
     platform_of(config).normalized() == wanted.normalized()
 }
 
-fn platform_of(config: &ImageConfig) -> Platform {
+pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
     Platform {
         os: config.os.clone(),
         architecture: config.architecture.clone(),

@@ -157,6 +157,16 @@ impl Server {
 
     /// An image of these plain layers, each sent compressed; returns its manifest's digest.
     pub(crate) fn put_image(&self, tag: &str, layers: &[Vec<u8>]) -> String {
+        self.put_image_for(host(), tag, layers)
+    }
+
+    /// The same for another architecture.
+    pub(crate) fn put_image_for(
+        &self,
+        architecture: &str,
+        tag: &str,
+        layers: &[Vec<u8>],
+    ) -> String {
         let diff_ids: Vec<String> = layers.iter().map(|it| Digest::of(it).to_string()).collect();
         let described: Vec<_> = layers
             .iter()
@@ -166,7 +176,7 @@ impl Server {
                        "digest": digest, "size": size})
             })
             .collect();
-        let config = json!({"os": "linux", "architecture": host(), "config": {"Cmd": [tag]},
+        let config = json!({"os": "linux", "architecture": architecture, "config": {"Cmd": [tag]},
                             "rootfs": {"type": "layers", "diff_ids": diff_ids}});
         let (digest, size) = self.put_blob(config.to_string().as_bytes());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use ketch_runtime::engine::Engine;
 use ketch_runtime::image::platform::Platform;
 use ketch_runtime::image::reference::Reference;
 use ketch_runtime::image::store;
@@ -94,6 +95,62 @@ fn of_an_index_our_platform_is_pulled_and_the_index_is_its_digest() {
         told.starts_with("no matching manifest for linux/riscv64"),
         "{told}"
     );
+}
+
+#[test]
+fn a_damaged_image_is_fetched_again_for_its_own_platform() {
+    let server = Server::new();
+    let put = |architecture: &str| {
+        let layer = archive(&[(architecture, 5)]);
+        let digest = server.put_image_for(architecture, architecture, &[layer]);
+        let size = server.content.lock().unwrap().manifests[&digest].1.len();
+        json!({"mediaType": MANIFEST, "digest": digest, "size": size,
+               "platform": {"os": "linux", "architecture": architecture}})
+    };
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX,
+        "manifests": [put(host()), put("riscv64")]});
+    server.put_manifest("multi", INDEX, index.to_string().as_bytes());
+    let world = World::new();
+    let foreign = Platform::parse("linux/riscv64").unwrap();
+    let pulled = world
+        .registries()
+        .pull(
+            &world.roots,
+            &server.reference("app:multi"),
+            Some(&foreign),
+            &|_, _| {},
+        )
+        .unwrap();
+    let engine = Engine::open(world.roots.clone()).unwrap();
+    let file = layer::directory(&world.roots, &pulled.image.layers[0]).join("riscv64");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, b"wrong").unwrap();
+    let report = engine.check_store().unwrap();
+    assert_eq!(report.damaged.len(), 1, "{report:?}");
+    let failed = engine
+        .mend_store(&world.registries(), &report, &|_| {})
+        .unwrap();
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(std::fs::read(&file).unwrap(), whole);
+    assert!(engine.check_store().unwrap().damaged.is_empty());
+    let images = engine.images().unwrap();
+    assert_eq!(images.len(), 1, "the host's was not asked for");
+    assert_eq!(images[0].id, pulled.image.id);
+
+    // Its configuration gone, nobody knows its platform: what comes is not taken for it.
+    let config = world
+        .roots
+        .blobs()
+        .join("sha256")
+        .join(pulled.image.id.hex());
+    std::fs::write(&config, b"{}").unwrap();
+    let report = engine.check_store().unwrap();
+    let failed = engine
+        .mend_store(&world.registries(), &report, &|_| {})
+        .unwrap();
+    assert_eq!(failed.len(), 1, "{report:?}");
+    let told = failed[0].1.to_string();
+    assert!(told.contains("brought another image"), "{told}");
 }
 
 #[test]
