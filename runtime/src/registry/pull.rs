@@ -396,6 +396,8 @@ struct LayerPull<'a> {
 struct State {
     /// By the layers' numbers.
     held: Vec<Option<Hold>>,
+    /// So many, the lowest, have been locked by us or are held.
+    locked: usize,
     failed: Option<Error>,
 }
 
@@ -451,9 +453,12 @@ impl LayerPull<'_> {
         let chain_id = &self.chain[number];
         let descriptor = &self.layers[number];
         let mut state = LayerState::Exists;
+        // Two pulls that both lock from below never wait for each other in a circle.
+        self.wait_until(|state| state.locked >= number)?;
         loop {
             let hold = layer::hold(self.roots, chain_id)?;
             if layer::find(self.roots, chain_id)?.is_some() {
+                self.locked(number);
                 let origin = Origin {
                     domain: self.reference.domain.clone(),
                     path: self.reference.path.clone(),
@@ -467,6 +472,7 @@ impl LayerPull<'_> {
             }
             drop(hold);
             let making = lock::acquire(self.roots, Lock::Layer(chain_id.hex()))?;
+            self.locked(number);
             if layer::find(self.roots, chain_id)?.is_none() {
                 self.make(number)?;
                 state = LayerState::Complete;
@@ -521,14 +527,25 @@ impl LayerPull<'_> {
         }
     }
 
+    /// The next one up may be locked.
+    fn locked(&self, number: usize) {
+        let mut state = self.lock();
+        state.locked = state.locked.max(number + 1);
+        self.changed.notify_all();
+    }
+
     /// Until every layer below is in the store.
     fn wait_below(&self, number: usize) -> Result<()> {
+        self.wait_until(|state| state.held[..number].iter().all(Option::is_some))
+    }
+
+    fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<()> {
         let mut state = self.lock();
         loop {
             if state.failed.is_some() {
                 return Err(cancelled());
             }
-            if state.held[..number].iter().all(Option::is_some) {
+            if reached(&state) {
                 return Ok(());
             }
             state = self
