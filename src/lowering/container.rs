@@ -58,6 +58,7 @@ fn lower_process(context: &mut Context<'_>) -> ProcessSpec {
         working_dir: service.working_dir.clone(),
         tty: service.tty,
         stdin_open: service.stdin_open,
+        stdin_once: false,
         rlimits: resources::lower_ulimits(context),
     }
 }

@@ -163,6 +163,7 @@ pub fn record(settled: Settled, image: &Image, spec: &ContainerSpec) -> Result<R
             cwd: working_dir(config, spec)?,
             tty: spec.process.tty,
             stdin_open: spec.process.stdin_open,
+            stdin_once: spec.process.stdin_once,
             rlimits: spec.process.rlimits.clone(),
         },
         hostname,

@@ -51,6 +51,8 @@ pub struct Process {
     pub cwd: String,
     pub tty: bool,
     pub stdin_open: bool,
+    #[serde(default)]
+    pub stdin_once: bool,
     pub rlimits: Vec<Rlimit>,
 }
 

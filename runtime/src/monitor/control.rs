@@ -64,6 +64,8 @@ pub enum Ask {
     Reload,
     /// Answered with `Started` and then `Exited`.
     Exec(Box<ExecAsk>),
+    /// The same for the container's own process.
+    Attach(AttachAsk),
 }
 
 /// A further process.
@@ -89,6 +91,19 @@ pub enum ExecStreams {
         rows: u16,
         columns: u16,
     },
+}
+
+/// Who is shown what the container writes, and types into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachAsk {
+    /// Its standard input, or the terminal, comes with `Started`.
+    pub stdin: bool,
+    /// For each a pipe comes with the request, and with `Exited` a file of what did not go
+    /// through the pipe; or no file at all.
+    pub stdout: bool,
+    pub stderr: bool,
+    /// Rows and columns that the terminal begins with.
+    pub size: Option<(u16, u16)>,
 }
 
 /// What follows `Exec` on the same connection.
@@ -274,16 +289,25 @@ impl Client {
             let what = "the container belongs to another user";
             return Err(Error::new(ErrorKind::Denied, what));
         }
-        let request = Request {
-            version: VERSION,
-            ask,
-        };
-        match send(socket.as_fd(), &request, fds) {
-            Ok(()) => Ok(Some(Self { socket })),
+        match Self::over(socket, ask, fds) {
+            Ok(client) => Ok(Some(client)),
             // It ended between our knocking and our asking.
             Err(error) if error.kind() == ErrorKind::Unavailable => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Asks over a connection that there is.
+    ///
+    /// # Errors
+    /// `Unavailable` when the other side is gone.
+    pub fn over(socket: OwnedFd, ask: Ask, fds: &[BorrowedFd<'_>]) -> Result<Self> {
+        let request = Request {
+            version: VERSION,
+            ask,
+        };
+        send(socket.as_fd(), &request, fds)?;
+        Ok(Self { socket })
     }
 
     /// Sends what follows.

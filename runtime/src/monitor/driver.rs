@@ -3,7 +3,7 @@
 //! One thread, one epoll loop. What is registered there has a token; a token is never used
 //! twice, so a late event of something closed finds nobody.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,13 +13,17 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::control::{self, Ask, ExecAsk, ExecNote, ExecStreams, Received, Reply, Request};
+use super::audience::Audience;
+use super::control::{
+    self, Ask, AttachAsk, ExecAsk, ExecNote, ExecStreams, Received, Reply, Request,
+};
 use super::entry::Word;
 use super::logfile::{LogFile, Settings};
 use super::machine::{Action, Event, Machine, Now, StoppedBy};
 use super::probe::Probe;
 use super::processes::{self, Reaction};
-use super::stdio::{self, Flow, Output};
+use super::records::Stream;
+use super::stdio::{self, Flow, Input, Output};
 use super::{cleanup, spawn};
 use crate::cgroup::OomWatch;
 use crate::container::record::{Process, Record};
@@ -68,6 +72,11 @@ pub struct Driver {
     deaf: bool,
     log: LogFile,
     outputs: BTreeMap<u64, Output>,
+    /// Outputs that wait for somebody who listens to them.
+    held: BTreeSet<u64>,
+    audience: Audience,
+    /// Of the next run's terminal.
+    size: Option<(u16, u16)>,
     stdin: Option<OwnedFd>,
     init: Option<Init>,
     net: spawn::Net,
@@ -115,6 +124,26 @@ enum Role {
     Watching(bool),
     /// Waits for the end of a process.
     Executing,
+    /// Waits for the container's process to begin.
+    Attaching(AttachAsk),
+    /// Waits for its end.
+    Attached(AttachAsk),
+}
+
+impl Role {
+    fn is_attaching(self) -> Option<AttachAsk> {
+        match self {
+            Self::Attaching(ask) => Some(ask),
+            _ => None,
+        }
+    }
+
+    fn is_attached(self) -> Option<AttachAsk> {
+        match self {
+            Self::Attached(ask) => Some(ask),
+            _ => None,
+        }
+    }
 }
 
 impl Driver {
@@ -151,6 +180,9 @@ impl Driver {
             spare: Some(stdio::null()?),
             deaf: false,
             outputs: BTreeMap::new(),
+            held: BTreeSet::new(),
+            audience: Audience::default(),
+            size: None,
             stdin: None,
             init: None,
             net: spawn::Net::default(),
@@ -171,6 +203,10 @@ impl Driver {
     /// # Errors
     /// When it could not be started.
     pub fn run(&mut self, adopt: bool, word: &mut Word) -> Result<()> {
+        if let Some(caller) = word.take_caller() {
+            let token = self.connect(caller);
+            self.on_connection(token);
+        }
         let first = if adopt {
             self.adopt()?;
             Event::Adopt
@@ -275,7 +311,7 @@ impl Driver {
             token if self.connections.contains_key(&token) => self.on_connection(token),
             token if self.probes.contains_key(&token) => self.on_probe_output(token),
             token if self.hearers.contains_key(&token) => self.on_hearer_gone(token),
-            _ => {}
+            token => self.on_listener_ready(token),
         }
     }
 
@@ -337,7 +373,13 @@ impl Driver {
     // ---- the container's process ----
 
     fn spawn(&mut self) -> Result<Event, spawn::Failure> {
-        let started = spawn::start(&self.roots, &self.record, &self.run, &mut self.net)?;
+        let started = spawn::start(
+            &self.roots,
+            &self.record,
+            &self.run,
+            &mut self.net,
+            self.size,
+        )?;
         let spawn::Started {
             child,
             outputs,
@@ -349,6 +391,7 @@ impl Driver {
             self.add_output(output);
         }
         self.stdin = stdin;
+        self.welcome(child.pid);
         self.watch_oom();
         if let Some(joined) = joined {
             self.watch_net()?;
@@ -382,7 +425,13 @@ impl Driver {
             )?;
             self.init = Some(Init { pid, pidfd });
             if !self.record.process.tty {
-                let streams = stdio::open_streams(&self.run, self.record.process.stdin_open)?;
+                let process = &self.record.process;
+                // One that ends with its writers has been given to them.
+                let input = match process.stdin_open && !process.stdin_once {
+                    true => Input::Open,
+                    false => Input::Null,
+                };
+                let streams = stdio::open_streams(&self.run, input)?;
                 self.stdin = streams.stdin;
                 for output in streams.outputs {
                     self.add_output(output);
@@ -453,10 +502,114 @@ impl Driver {
 
     fn on_output(&mut self, token: u64) {
         if let Some(output) = self.outputs.get_mut(&token)
-            && output.drain(&mut self.log) == Flow::Ended
+            && output.drain(&mut self.log, &mut self.audience) == Flow::Ended
         {
-            output.finish(&mut self.log);
+            output.finish(&mut self.log, &mut self.audience);
             self.outputs.remove(&token);
+        }
+        self.keep_pace();
+    }
+
+    // ---- who is attached ----
+
+    fn attach(&mut self, token: u64, ask: AttachAsk, fds: Vec<OwnedFd>) -> Result<()> {
+        let wanted = [(ask.stdout, Stream::Stdout), (ask.stderr, Stream::Stderr)];
+        let streams = wanted.iter().filter(|(is_wanted, _)| *is_wanted);
+        if streams.clone().count() != fds.len() {
+            return Err(streams_lost());
+        }
+        for ((_, stream), pipe) in streams.zip(fds) {
+            self.audience.join(token, *stream, pipe)?;
+        }
+        self.size = ask.size.or(self.size);
+        Ok(())
+    }
+
+    /// The process runs: gives those who wait for it what they asked for.
+    fn welcome(&mut self, pid: u32) {
+        for (token, ask) in self.those_who(Role::is_attaching) {
+            let input = if ask.stdin { self.give_input() } else { None };
+            let fds: Vec<BorrowedFd<'_>> = input.iter().map(|fd| fd.as_fd()).collect();
+            if let Some(connection) = self.connections.get_mut(&token) {
+                connection.role = Role::Attached(ask);
+                let started = Reply::Started { pid };
+                let _client_gone = control::send(connection.socket.as_fd(), &started, &fds);
+            }
+        }
+    }
+
+    /// Where the process reads: its terminal, or the other end of its stdin.
+    fn give_input(&mut self) -> Option<OwnedFd> {
+        if self.record.process.stdin_once {
+            return self.stdin.take();
+        }
+        let terminal = self.outputs.values().find(|output| output.is_terminal());
+        let fd = match terminal {
+            Some(output) => output.as_fd(),
+            None => self.stdin.as_ref()?.as_fd(),
+        };
+        sys::fd::duplicate(fd).ok()
+    }
+
+    /// The process has ended: those who are attached to it are told, and get the rest.
+    fn dismiss(&mut self, code: i32) {
+        for (token, _) in self.those_who(Role::is_attached) {
+            let listeners = self.audience.leave(Some(token));
+            let rests: Vec<OwnedFd> = match listeners.iter().any(|listener| listener.is_behind()) {
+                true => listeners.iter().flat_map(|it| it.rest()).collect(),
+                false => Vec::new(),
+            };
+            let fds: Vec<BorrowedFd<'_>> = rests.iter().map(|fd| fd.as_fd()).collect();
+            if let Some(connection) = self.connections.remove(&token) {
+                let exited = Reply::Exited { code };
+                let _client_gone = control::send(connection.socket.as_fd(), &exited, &fds);
+            }
+        }
+    }
+
+    fn those_who(&self, are: fn(Role) -> Option<AttachAsk>) -> Vec<(u64, AttachAsk)> {
+        let all = self.connections.iter();
+        all.filter_map(|(token, connection)| Some((*token, are(connection.role)?)))
+            .collect()
+    }
+
+    fn on_listener_ready(&mut self, token: u64) {
+        self.audience.ready(token);
+        self.keep_pace();
+    }
+
+    /// Takes nothing from an output while somebody who listens to it is behind, and waits for them.
+    fn keep_pace(&mut self) {
+        drop(self.audience.leave(None));
+        let mut next = self.next_token;
+        for listener in self.audience.listeners() {
+            if listener.is_behind() == listener.token.is_some() {
+                continue;
+            }
+            if listener.token.take().is_some() {
+                let _closed_below = epoll::delete(&self.epoll, &*listener);
+            } else {
+                next += 1;
+                listener.token = Some(next);
+                let data = EventData::new_u64(next);
+                let _held_until_it_leaves =
+                    epoll::add(&self.epoll, &*listener, data, EventFlags::OUT);
+            }
+        }
+        self.next_token = next;
+        for (token, output) in &self.outputs {
+            let holds = self.audience.is_behind(output.stream());
+            if holds == self.held.contains(token) {
+                continue;
+            }
+            if holds {
+                self.held.insert(*token);
+                let _read_again = epoll::delete(&self.epoll, output);
+            } else {
+                self.held.remove(token);
+                let data = EventData::new_u64(*token);
+                let _was_there = epoll::add(&self.epoll, output, data, EventFlags::IN);
+            }
         }
     }
 
@@ -526,9 +679,11 @@ impl Driver {
         self.init = None;
         self.stdin = None;
         self.hearers.clear();
+        self.held.clear();
         for (_, mut output) in std::mem::take(&mut self.outputs) {
-            output.finish(&mut self.log);
+            output.finish(&mut self.log, &mut self.audience);
         }
+        self.dismiss(exit.code());
         failpoint::reached(Point::OutputEnded);
         self.on_oom();
         self.oom = None;
@@ -639,12 +794,7 @@ impl Driver {
         loop {
             let accepted = control::accept(self.listener.as_fd());
             if let Ok(Some(socket)) = accepted {
-                let token = self.token();
-                let data = EventData::new_u64(token);
-                if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
-                    let role = Role::New;
-                    self.connections.insert(token, Connection { socket, role });
-                }
+                self.connect(socket);
             } else if accepted.is_ok() {
                 return;
             } else if self.spare.take().is_none() {
@@ -654,6 +804,16 @@ impl Driver {
                 return;
             }
         }
+    }
+
+    fn connect(&mut self, socket: OwnedFd) -> u64 {
+        let token = self.token();
+        let data = EventData::new_u64(token);
+        if epoll::add(&self.epoll, &socket, data, EventFlags::IN).is_ok() {
+            let role = Role::New;
+            self.connections.insert(token, Connection { socket, role });
+        }
+        token
     }
 
     /// Keeps a descriptor back for the next question, and listens again once there is one.
@@ -689,6 +849,14 @@ impl Driver {
                 Ok(Received::Later) => {}
                 // Gone: the process goes on running, as with Docker.
                 Ok(Received::Closed) | Err(_) => drop(self.connections.remove(&token)),
+            },
+            Role::Attaching(_) | Role::Attached(_) => match control::receive::<Request>(socket) {
+                Ok(Received::Later) => {}
+                _ => {
+                    self.connections.remove(&token);
+                    self.audience.leave(Some(token));
+                    self.keep_pace();
+                }
             },
             // They have nothing more to say: it can only be the end.
             Role::Ending | Role::Watching(false) => match control::receive::<Request>(socket) {
@@ -755,6 +923,15 @@ impl Driver {
                     if let Some(connection) = self.connections.get(&token) {
                         let socket = connection.socket.as_fd();
                         let _client_gone = control::send(socket, &Reply::Started { pid }, &fds);
+                    }
+                }
+                Err(error) => self.answer(token, &Reply::failed(&error), true),
+            },
+            Ask::Attach(ask) => match self.attach(token, ask, fds) {
+                Ok(()) => {
+                    self.set_role(token, Role::Attaching(ask));
+                    if let Some(pid) = self.init.as_ref().map(|init| init.pid) {
+                        self.welcome(pid);
                     }
                 }
                 Err(error) => self.answer(token, &Reply::failed(&error), true),
@@ -961,13 +1138,17 @@ fn exec_stdio(streams: ExecStreams, fds: Vec<OwnedFd>) -> Result<Stdio> {
                 stdout,
                 stderr,
             }),
-            // The kernel leaves out what there is no descriptor for.
-            Err(_) => Err(Error::new(
-                ErrorKind::Unavailable,
-                "too many open files in the container's monitor: the streams did not come through",
-            )),
+            Err(_) => Err(streams_lost()),
         },
     }
+}
+
+/// The kernel leaves out what there is no descriptor for.
+fn streams_lost() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "too many open files in the container's monitor: the streams did not come through",
+    )
 }
 
 /// The container's own user, directory and variables, unless told otherwise.

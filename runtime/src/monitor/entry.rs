@@ -1,7 +1,8 @@
 //! The first and the last line of a monitor's life.
 //!
 //! Started as `ketch-monitor start|adopt DATA RUN ID` with the container's lock as standard input
-//! and a pipe as standard output. It says one line there (started, or why not), lets go of the
+//! and a pipe as standard output; where standard error is a socket, somebody is attached from the
+//! first byte on. It says one line there (started, or why not), lets go of the
 //! lock, and then belongs to nobody: its own session, no standard streams, no signals from
 //! anybody's terminal.
 
@@ -9,6 +10,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{FileType, OFlags};
 
 use super::control::{self, Reply};
 use super::driver::Driver;
@@ -43,9 +46,16 @@ pub struct Word {
     pipe: Option<OwnedFd>,
     /// The container's lock: the caller's and ours as long as there is nothing to say.
     lock: Option<OwnedFd>,
+    /// Who asked before there was a socket to connect to.
+    caller: Option<OwnedFd>,
 }
 
 impl Word {
+    /// The first connection, given once.
+    pub fn take_caller(&mut self) -> Option<OwnedFd> {
+        self.caller.take()
+    }
+
     /// Says it; later calls say nothing.
     pub fn say(&mut self, reply: &Reply) {
         drop(self.lock.take());
@@ -64,6 +74,7 @@ fn detach() -> Result<Word> {
     let word = Word {
         pipe: Some(sys::fd::duplicate(std::io::stdout().as_fd())?),
         lock: Some(sys::fd::duplicate(std::io::stdin().as_fd())?),
+        caller: caller()?,
     };
     let null = stdio::null()?;
     for number in 0..=2 {
@@ -78,6 +89,18 @@ fn detach() -> Result<Word> {
         let _as_it_was = sys::process::set_limit(0, "nofile", most, most);
     }
     Ok(word)
+}
+
+fn caller() -> Result<Option<OwnedFd>> {
+    let stderr = std::io::stderr();
+    let mode = rustix::fs::fstat(stderr.as_fd())?.st_mode;
+    if !FileType::from_raw_mode(mode).is_socket() {
+        return Ok(None);
+    }
+    let caller = sys::fd::duplicate(stderr.as_fd())?;
+    let flags = rustix::fs::fcntl_getfl(&caller)?;
+    rustix::fs::fcntl_setfl(&caller, flags | OFlags::NONBLOCK)?;
+    Ok(Some(caller))
 }
 
 fn keep(args: &[OsString], word: &mut Word) -> Result<()> {

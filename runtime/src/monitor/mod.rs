@@ -12,6 +12,7 @@ pub mod taken;
 pub mod note;
 pub mod logfile;
 pub mod processes;
+pub mod audience;
 pub mod stdio;
 
 pub mod cleanup;

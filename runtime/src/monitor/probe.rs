@@ -44,6 +44,7 @@ impl Probe {
                 args: check.args.clone(),
                 tty: false,
                 stdin_open: false,
+                stdin_once: false,
                 ..record.process.clone()
             },
             privileged: false,

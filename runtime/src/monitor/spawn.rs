@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::dns::Resolver;
 use super::machine::Event;
 use super::proxy::Forwarder;
-use super::stdio::{self, Output};
+use super::stdio::{self, Input, Output};
 use crate::cgroup::{Cgroup, OomWatch};
 use crate::container::record::Record;
 use crate::container::state::{Endpoint, PublishedPort, State};
@@ -91,18 +91,22 @@ pub fn start(
     record: &Record,
     run: &Path,
     net: &mut Net,
+    size: Option<(u16, u16)>,
 ) -> Result<Started, Failure> {
     let directory = roots.container(&record.id);
     write_files(roots, record, &directory, &[])?;
     failpoint::reached(Point::EtcFilesWritten);
     let (ends, outputs, stdin) = if record.process.tty {
-        let terminal = Stdio::Terminal {
-            rows: ROWS,
-            columns: COLUMNS,
-        };
+        let (rows, columns) = size.unwrap_or((ROWS, COLUMNS));
+        let terminal = Stdio::Terminal { rows, columns };
         (terminal, Vec::new(), None)
     } else {
-        let streams = stdio::open_streams(run, record.process.stdin_open)?;
+        let input = match (record.process.stdin_open, record.process.stdin_once) {
+            (false, _) => Input::Null,
+            (true, false) => Input::Open,
+            (true, true) => Input::Once,
+        };
+        let streams = stdio::open_streams(run, input)?;
         (streams.ends, streams.outputs, streams.stdin)
     };
     failpoint::reached(Point::StreamsOpened);

@@ -12,11 +12,13 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::audience::Audience;
 use super::logfile::LogFile;
 use super::records::{LONGEST, Stream};
 use super::taken::{self, Taken};
 use crate::error::{Context, Result};
 use crate::init::Stdio;
+use crate::sys;
 
 /// How much is taken at once: what a FIFO holds.
 const MOST_BYTES: usize = 64 * 1024;
@@ -49,22 +51,37 @@ pub struct Streams {
     pub outputs: Vec<Output>,
     /// For the container.
     pub ends: Stdio,
-    /// Kept so that an open stdin never ends.
+    /// Kept so that an open stdin never ends, or not before somebody has been attached to it.
     pub stdin: Option<OwnedFd>,
+}
+
+/// What the container reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    Null,
+    /// Never ends.
+    Open,
+    /// Ends with its writers.
+    Once,
 }
 
 /// Makes the FIFOs (or finds them) and opens both ends.
 ///
 /// # Errors
 /// When the run directory refuses.
-pub fn open_streams(run: &Path, stdin_open: bool) -> Result<Streams> {
+pub fn open_streams(run: &Path, input: Input) -> Result<Streams> {
     let (stdout, child_stdout) = open_fifo(&run.join("stdout.fifo"))?;
     let (stderr, child_stderr) = open_fifo(&run.join("stderr.fifo"))?;
-    let (stdin, child_stdin) = if stdin_open {
-        let (ours, theirs) = open_fifo(&run.join("stdin.fifo"))?;
-        (Some(ours), theirs)
-    } else {
-        (None, null()?)
+    let (stdin, child_stdin) = match input {
+        Input::Null => (None, null()?),
+        Input::Open => {
+            let (ours, theirs) = open_fifo(&run.join("stdin.fifo"))?;
+            (Some(ours), theirs)
+        }
+        Input::Once => {
+            let (theirs, ours) = sys::fd::pipe()?;
+            (Some(ours), theirs)
+        }
     };
     Ok(Streams {
         outputs: vec![
@@ -159,11 +176,22 @@ impl Output {
         self.log_records(log);
     }
 
-    /// Moves what is there into the log, at most a turn's worth.
-    pub fn drain(&mut self, log: &mut LogFile) -> Flow {
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Moves what is there into the log and to those who listen, at most a turn's worth.
+    pub fn drain(&mut self, log: &mut LogFile, audience: &mut Audience) -> Flow {
         let mut flow = Flow::Open;
         for _ in 0..FILLS_PER_TURN {
-            match self.fill(log) {
+            if audience.is_behind(self.stream) {
+                break;
+            }
+            match self.fill(log, audience) {
                 Ok(0) => break,
                 Ok(_) => self.log_records(log),
                 Err(ended) => {
@@ -179,8 +207,8 @@ impl Output {
     }
 
     /// The container has ended: takes all that is left, and the last line without its newline.
-    pub fn finish(&mut self, log: &mut LogFile) {
-        while matches!(self.fill(log), Ok(1..)) {
+    pub fn finish(&mut self, log: &mut LogFile, audience: &mut Audience) {
+        while matches!(self.fill(log, audience), Ok(1..)) {
             self.log_records(log);
         }
         log.append_rest(self.stream, self.place(), &self.pending);
@@ -193,8 +221,15 @@ impl Output {
         Some(taken.end() - self.pending.len() as u64)
     }
 
-    /// Adds to what is pending; says how many bytes came.
-    fn fill(&mut self, log: &mut LogFile) -> Result<usize, Flow> {
+    /// Adds to what is pending and tells it; says how many bytes came.
+    fn fill(&mut self, log: &mut LogFile, audience: &mut Audience) -> Result<usize, Flow> {
+        let before = self.pending.len();
+        let length = self.take(log)?;
+        audience.hear(self.stream, &self.pending[before..]);
+        Ok(length)
+    }
+
+    fn take(&mut self, log: &mut LogFile) -> Result<usize, Flow> {
         let Some(taken) = &mut self.taken else {
             return self.read();
         };
@@ -255,7 +290,8 @@ mod tests {
         let path = directory.path().join("log");
         let run = directory.path();
         let mut log = LogFile::open(settings, path.clone(), Some(run)).unwrap();
-        let streams = open_streams(run, false).unwrap();
+        let streams = open_streams(run, Input::Null).unwrap();
+        let mut nobody = Audience::default();
         let Stdio::Streams { stdout, .. } = streams.ends else {
             panic!("not asked for a terminal");
         };
@@ -263,9 +299,9 @@ mod tests {
         outputs[0].keep_taken(run, &mut log);
         for bytes in writes {
             rustix::io::write(&stdout, bytes).unwrap();
-            outputs[0].drain(&mut log);
+            outputs[0].drain(&mut log, &mut nobody);
         }
-        outputs[0].finish(&mut log);
+        outputs[0].finish(&mut log, &mut nobody);
         std::fs::read_to_string(path).unwrap()
     }
 

@@ -71,6 +71,9 @@ pub struct ProcessSpec {
     pub working_dir: Option<String>,
     pub tty: bool,
     pub stdin_open: bool,
+    /// An open stdin ends with the first client that was attached to it.
+    #[serde(default)]
+    pub stdin_once: bool,
     pub rlimits: Vec<Rlimit>,
 }
 

@@ -8,6 +8,7 @@
     reason = "these are tests, in a program of their own"
 )]
 
+mod attached;
 mod bridge;
 mod confinement;
 mod dns;
@@ -72,6 +73,11 @@ fn trials() -> Vec<Trial> {
             an_internal_network_does_not_ask_outside,
             other_names_are_asked_of_the_users_server_from_inside,
             a_client_that_never_takes_its_answers_is_let_go;
+        attached:
+            who_starts_it_attached_hears_all_and_is_its_input,
+            a_terminal_is_typed_into_by_two,
+            who_does_not_read_holds_it_up_and_loses_nothing,
+            a_stopped_container_takes_nobody_in;
         execs:
             a_further_process_is_in_the_container,
             a_further_process_has_its_own_user_and_failures,

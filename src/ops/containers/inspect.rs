@@ -95,6 +95,7 @@ fn shown(container: &Container) -> Value {
             "ExposedPorts": exposed(container),
             "Tty": record.process.tty,
             "OpenStdin": record.process.stdin_open,
+            "StdinOnce": record.process.stdin_once,
             "Env": record.process.env,
             "Cmd": spec.process.command,
             "Image": spec.image,

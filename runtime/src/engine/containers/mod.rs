@@ -4,6 +4,7 @@
 //! cleaned up after), and then changes documents under the container's lock or asks the
 //! monitor. Reading verbs only read files.
 
+mod attach;
 mod create;
 mod exec;
 mod find;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use attach::{Attached, Ended};
 pub use exec::Exec;
 pub use find::BUILDER_LABEL;
 pub use logs::LogReader;
@@ -103,6 +105,17 @@ pub struct ExecSpec {
     pub working_dir: Option<String>,
     pub privileged: bool,
     pub stdio: ExecStdio,
+}
+
+/// What is wanted of a container's own streams.
+#[derive(Debug, Default)]
+pub struct AttachSpec {
+    pub stdin: bool,
+    /// Pipes for what it writes; a terminal writes to the first alone.
+    pub stdout: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+    /// Rows and columns that its terminal begins with.
+    pub size: Option<(u16, u16)>,
 }
 
 /// The standard streams of such a process.

@@ -119,7 +119,7 @@ impl Engine {
         }
         let between_runs = container.state.status == Status::Restarting;
         if is_alive(&container.state) || (between_runs && is_of_this_boot(&container.state)) {
-            self.run_monitor(guard, id, Mode::Adopt)?;
+            self.run_monitor(guard, id, Mode::Adopt, None)?;
             return self.read(id);
         }
         self.bury(container)

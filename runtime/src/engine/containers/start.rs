@@ -32,6 +32,11 @@ impl Engine {
     /// In Docker's words: a port that is taken (the container stays `created`), a program
     /// that is not found; what failed is also kept in the container's state.
     pub fn start_container(&self, name: &str) -> Result<()> {
+        self.start_with(name, None)
+    }
+
+    /// The same for a caller that waits at the other end of a socket for what the monitor says.
+    pub(super) fn start_with(&self, name: &str, caller: Option<OwnedFd>) -> Result<()> {
         let id = self.container_id(name)?;
         let guard = lock::acquire(self.roots(), Lock::Container(id.as_str()))?;
         let container = loop {
@@ -60,15 +65,21 @@ impl Engine {
             }
             Status::Created | Status::Exited => {}
         }
-        self.run_monitor(&guard, &id, Mode::Start)
+        self.run_monitor(&guard, &id, Mode::Start, caller)
     }
 
     /// Starts a monitor and waits for its word. The container's lock is the monitor's too until
     /// then: were we killed, nobody would take the container for one that nobody starts.
-    pub(super) fn run_monitor(&self, guard: &Guard, id: &Id, mode: Mode) -> Result<()> {
+    pub(super) fn run_monitor(
+        &self,
+        guard: &Guard,
+        id: &Id,
+        mode: Mode,
+        caller: Option<OwnedFd>,
+    ) -> Result<()> {
         let (read, write) = sys::fd::pipe()?;
         let lock = sys::fd::duplicate(guard.as_fd())?;
-        self.spawn_monitor(id, mode, lock, write)?;
+        self.spawn_monitor(id, mode, [lock, write], caller)?;
         failpoint::reached(Point::MonitorSpawned);
         let mut line = Vec::new();
         File::from(read)
@@ -86,7 +97,13 @@ impl Engine {
 
     /// The lock is the monitor's standard input and the pipe its standard output, until it has said
     /// its line. It leaves our session by itself.
-    fn spawn_monitor(&self, id: &Id, mode: Mode, lock: OwnedFd, word: OwnedFd) -> Result<()> {
+    fn spawn_monitor(
+        &self,
+        id: &Id,
+        mode: Mode,
+        [lock, word]: [OwnedFd; 2],
+        caller: Option<OwnedFd>,
+    ) -> Result<()> {
         // Processes of the container are forks of the monitor until they exec: none of them may
         // reach the binary itself. Where mounts are refused there are no containers either.
         let sealed = sys::mount::seal_program(self.program())
@@ -106,7 +123,7 @@ impl Engine {
             .current_dir("/")
             .stdin(Stdio::from(lock))
             .stdout(Stdio::from(word))
-            .stderr(Stdio::null())
+            .stderr(caller.map_or_else(Stdio::null, Stdio::from))
             .spawn()
             .context(|| format!("start a monitor from {}", self.program().display()))?;
         // A caller that lives on must not collect zombies. Nobody waits for this thread.
