@@ -131,14 +131,14 @@ enum Role {
 }
 
 impl Role {
-    fn is_attaching(self) -> Option<AttachAsk> {
+    fn attaching(self) -> Option<AttachAsk> {
         match self {
             Self::Attaching(ask) => Some(ask),
             _ => None,
         }
     }
 
-    fn is_attached(self) -> Option<AttachAsk> {
+    fn attached(self) -> Option<AttachAsk> {
         match self {
             Self::Attached(ask) => Some(ask),
             _ => None,
@@ -527,7 +527,7 @@ impl Driver {
 
     /// The process runs: gives those who wait for it what they asked for.
     fn welcome(&mut self, pid: u32) {
-        for (token, ask) in self.those_who(Role::is_attaching) {
+        for (token, ask) in self.those_who(Role::attaching) {
             let input = if ask.stdin { self.give_input() } else { None };
             let fds: Vec<BorrowedFd<'_>> = input.iter().map(|fd| fd.as_fd()).collect();
             if let Some(connection) = self.connections.get_mut(&token) {
@@ -540,12 +540,10 @@ impl Driver {
 
     /// Where the process reads: its terminal, or the other end of its stdin.
     fn give_input(&mut self) -> Option<OwnedFd> {
-        if self.record.process.stdin_once {
-            return self.stdin.take();
-        }
         let terminal = self.outputs.values().find(|output| output.is_terminal());
         let fd = match terminal {
             Some(output) => output.as_fd(),
+            None if self.record.process.stdin_once => return self.stdin.take(),
             None => self.stdin.as_ref()?.as_fd(),
         };
         sys::fd::duplicate(fd).ok()
@@ -553,12 +551,15 @@ impl Driver {
 
     /// The process has ended: those who are attached to it are told, and get the rest.
     fn dismiss(&mut self, code: i32) {
-        for (token, _) in self.those_who(Role::is_attached) {
+        for (token, _) in self.those_who(Role::attached) {
             let listeners = self.audience.leave(Some(token));
-            let rests: Vec<OwnedFd> = match listeners.iter().any(|listener| listener.is_behind()) {
-                true => listeners.iter().flat_map(|it| it.rest()).collect(),
-                false => Vec::new(),
-            };
+            let rests: Result<Vec<OwnedFd>> =
+                match listeners.iter().any(|listener| listener.is_behind()) {
+                    // One for each, or none: their order says whose they are.
+                    true => listeners.iter().map(|it| it.rest()).collect::<Result<_>>(),
+                    false => Ok(Vec::new()),
+                };
+            let rests = rests.unwrap_or_default();
             let fds: Vec<BorrowedFd<'_>> = rests.iter().map(|fd| fd.as_fd()).collect();
             if let Some(connection) = self.connections.remove(&token) {
                 let exited = Reply::Exited { code };

@@ -69,7 +69,7 @@ pub(crate) fn a_terminal_is_typed_into_by_two() {
     let kept = Kept::new();
     kept.create("read a; read b; echo $a$b", |spec| {
         spec.process.tty = true;
-        spec.process.stdin_open = true;
+        interactive(spec);
     });
     let attach = || {
         let (read, write) = pipe().unwrap();
