@@ -153,6 +153,7 @@ fn execute(global: &Global, command: Asked, ui: &Ui) -> Result<()> {
     };
     let engine = Engine::open(global.roots()?)?;
     let context = Context {
+        called_docker: matches!(command, Asked::Docker(_)),
         engine,
         ui: ui.clone(),
         cancel: signals.first(),

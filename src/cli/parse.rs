@@ -17,9 +17,9 @@ pub(super) enum Ended {
 }
 
 /// Commands of Compose that this ketch does not have.
-const NOT_YET: [&str; 13] = [
-    "alpha", "attach", "bridge", "commit", "cp", "events", "export", "publish", "push", "run",
-    "stats", "volumes", "watch",
+const NOT_YET: [&str; 12] = [
+    "alpha", "bridge", "commit", "cp", "events", "export", "publish", "push", "run", "stats",
+    "volumes", "watch",
 ];
 
 /// Reads a command line.

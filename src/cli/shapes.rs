@@ -2,8 +2,11 @@
 
 use clap::Args;
 use ketch_runtime::engine::containers::LogQuery;
+use ketch_runtime::registry::credentials::ConfigFile;
 
-use crate::ops::{Error, Result, logs};
+use crate::ops::containers::attach::Attach;
+use crate::ops::detach_keys::Keys;
+use crate::ops::{Context, Error, Result, logs};
 use crate::ui::template;
 
 /// `--format` of lists.
@@ -46,6 +49,65 @@ pub(super) struct Pruning {
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(super) force: bool,
+}
+
+/// What `run`, `start` and `attach` know of being attached.
+#[derive(Debug, Args)]
+pub(super) struct Staying {
+    #[command(flatten)]
+    keys: DetachKeys,
+    /// Proxy received signals to the process
+    #[arg(
+        long,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        hide_possible_values = true,
+        action = clap::ArgAction::Set
+    )]
+    sig_proxy: bool,
+}
+
+impl Staying {
+    /// Attached to all that the container has.
+    ///
+    /// # Errors
+    /// Keys that are none.
+    pub(super) fn parse(&self, context: &Context) -> Result<Attach> {
+        Ok(Attach {
+            sig_proxy: self.sig_proxy,
+            keys: self.keys.parse(context)?,
+            ..Attach::all()
+        })
+    }
+}
+
+/// `--detach-keys`.
+#[derive(Debug, Args)]
+pub(super) struct DetachKeys {
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "string")]
+    detach_keys: Option<String>,
+}
+
+impl DetachKeys {
+    /// What it says, or the user's `config.json`.
+    ///
+    /// # Errors
+    /// Keys that are none.
+    pub(super) fn parse(&self, context: &Context) -> Result<Keys> {
+        let said = self.detach_keys.clone().filter(|keys| !keys.is_empty());
+        let configured = || {
+            let directory = context.registry.user.as_deref()?;
+            Some(ConfigFile::read(directory).ok()?.detach_keys()?.to_owned())
+        };
+        match said.or_else(configured) {
+            Some(keys) => Keys::parse(&keys),
+            None => Ok(Keys::default()),
+        }
+    }
 }
 
 /// What `logs` of all faces know.

@@ -10,6 +10,7 @@ pub mod build;
 pub mod config;
 pub mod containers;
 pub mod deadline;
+pub mod detach_keys;
 pub mod down;
 pub mod exec;
 pub mod explain;
@@ -33,6 +34,7 @@ pub mod start;
 pub mod stats;
 pub mod stop;
 pub mod store;
+mod terminal;
 pub mod top;
 pub mod up;
 pub mod wait;
@@ -66,6 +68,8 @@ pub struct Context {
     /// Where what concerns registries is written down.
     pub registry: ketch_runtime::registry::settings::Settings,
     pub dry_run: bool,
+    /// By this name; its words are then Docker's too.
+    pub called_docker: bool,
     /// The project's lock, between planning and the first start.
     pub turn: Mutex<Option<Guard>>,
     /// At most so many operations at once; `None`: no limit.

@@ -1,7 +1,8 @@
-//! SIGINT, SIGTERM and SIGWINCH as events: nothing runs inside a handler.
+//! Signals as events: nothing runs inside a handler.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -13,9 +14,17 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::{Error, Result};
 
+const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
+const SIGUSR1: i32 = 10;
+const SIGUSR2: i32 = 12;
 const SIGTERM: i32 = 15;
 const SIGWINCH: i32 = 28;
+/// Those that mean something to us.
+const OURS: [i32; 3] = [SIGINT, SIGTERM, SIGWINCH];
+/// Those that may mean something to a container, unless whoever started us ignores them.
+const PASSED_ON: [i32; 4] = [SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
 
 /// What signals have done so far. One thread reads them for the whole program.
 #[derive(Debug, Clone)]
@@ -25,6 +34,8 @@ pub struct Signals {
     /// Somebody acts on the second signal; else it ends the program on the spot.
     second_is_awaited: Arc<AtomicBool>,
     resized: Arc<Mutex<Option<Cancel>>>,
+    /// Who is given every signal in place of all that.
+    taker: Arc<Mutex<Option<Sender<i32>>>>,
 }
 
 impl Signals {
@@ -39,6 +50,7 @@ impl Signals {
             second: Cancel::new()?,
             second_is_awaited: Arc::default(),
             resized: Arc::default(),
+            taker: Arc::default(),
         })
     }
 
@@ -48,8 +60,9 @@ impl Signals {
     /// # Errors
     /// When the kernel gives no signalfd.
     pub fn install() -> Result<Self> {
-        let fd = signal::signalfd(&[SIGINT, SIGTERM, SIGWINCH])
-            .map_err(ketch_runtime::error::Error::from)?;
+        let others = PASSED_ON.into_iter().filter(|it| !signal::is_ignored(*it));
+        let blocked: Vec<i32> = OURS.into_iter().chain(others).collect();
+        let fd = signal::signalfd(&blocked).map_err(ketch_runtime::error::Error::from)?;
         let signals = Self::ignored()?;
         let seen = signals.clone();
         thread::Builder::new()
@@ -68,6 +81,14 @@ impl Signals {
     pub fn second(&self) -> Cancel {
         self.second_is_awaited.store(true, Ordering::SeqCst);
         self.second.clone()
+    }
+
+    /// Every signal from now on but SIGWINCH, for somebody who passes them on; they do nothing
+    /// else until the receiver is dropped.
+    pub fn taken(&self) -> Receiver<i32> {
+        let (sender, receiver) = channel();
+        *self.taker.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
     }
 
     /// A token that the next change of the terminal's size cancels.
@@ -103,6 +124,10 @@ impl Signals {
             if let Some(token) = listener {
                 token.cancel();
             }
+        } else if self.is_passed_on(signal) {
+            // Somebody else's now.
+        } else if signal != SIGINT && signal != SIGTERM {
+            die_of(signal);
         } else if !self.first.is_cancelled() {
             self.first.cancel();
         } else if self.second_is_awaited.load(Ordering::SeqCst) && !self.second.is_cancelled() {
@@ -111,15 +136,25 @@ impl Signals {
             die_of(signal);
         }
     }
+
+    fn is_passed_on(&self, signal: i32) -> bool {
+        let taker = self.taker.lock().unwrap_or_else(PoisonError::into_inner);
+        taker
+            .as_ref()
+            .is_some_and(|taker| taker.send(signal).is_ok())
+    }
 }
 
 /// Ends the program as if the signal had never been blocked.
 fn die_of(signal: i32) {
     let _still_blocked = signal::reset();
-    let signal = if signal == SIGTERM {
-        Signal::TERM
-    } else {
-        Signal::INT
+    let signal = match signal {
+        SIGHUP => Signal::HUP,
+        SIGQUIT => Signal::QUIT,
+        SIGUSR1 => Signal::USR1,
+        SIGUSR2 => Signal::USR2,
+        SIGTERM => Signal::TERM,
+        _ => Signal::INT,
     };
     let _still_alive = kill_process(getpid(), signal);
 }
@@ -140,5 +175,19 @@ mod tests {
         let resize = signals.next_resize().unwrap();
         signals.take(SIGWINCH);
         assert!(resize.is_cancelled());
+    }
+
+    #[test]
+    fn who_takes_signals_has_them_all() {
+        let signals = Signals::ignored().unwrap();
+        let taken = signals.taken();
+        for signal in [SIGINT, SIGHUP, SIGINT] {
+            signals.take(signal);
+            assert_eq!(taken.try_recv(), Ok(signal));
+        }
+        assert!(!signals.first().is_cancelled());
+        drop(taken);
+        signals.take(SIGTERM);
+        assert!(signals.first().is_cancelled());
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::world::{Ran, World};
 
 /// A link of that name, as a user would make it.
-fn link(world: &World) -> PathBuf {
+pub fn link(world: &World) -> PathBuf {
     let path = world.root("docker-face").join("docker");
     if !path.exists() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -14,7 +14,7 @@ fn link(world: &World) -> PathBuf {
     path
 }
 
-fn docker(world: &World, args: &[&str]) -> Ran {
+pub fn docker(world: &World, args: &[&str]) -> Ran {
     world.run(link(world).to_str().unwrap(), args)
 }
 

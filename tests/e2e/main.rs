@@ -10,6 +10,7 @@
     reason = "a test binary: a failed unwrap is a failed test"
 )]
 
+mod attach;
 mod build;
 mod depends_on;
 mod docker;

@@ -561,9 +561,16 @@ impl Driver {
                 };
             let rests = rests.unwrap_or_default();
             let fds: Vec<BorrowedFd<'_>> = rests.iter().map(|fd| fd.as_fd()).collect();
-            if let Some(connection) = self.connections.remove(&token) {
-                let exited = Reply::Exited { code };
-                let _client_gone = control::send(connection.socket.as_fd(), &exited, &fds);
+            let Some(connection) = self.connections.get_mut(&token) else {
+                continue;
+            };
+            let exited = Reply::Exited { code };
+            let _client_gone = control::send(connection.socket.as_fd(), &exited, &fds);
+            if self.record.spec.auto_remove {
+                // They may wait for that too.
+                connection.role = Role::Ending;
+            } else {
+                self.connections.remove(&token);
             }
         }
     }

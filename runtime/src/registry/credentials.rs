@@ -100,6 +100,11 @@ impl ConfigFile {
         &self.path
     }
 
+    /// `detachKeys`: what leaves a container, unless a command says otherwise.
+    pub fn detach_keys(&self) -> Option<&str> {
+        self.content.get("detachKeys")?.as_str()
+    }
+
     /// The credentials for a registry.
     pub fn find(&self, domain: &str) -> Result<Credentials> {
         if let Some(helper) = self.helper(domain) {

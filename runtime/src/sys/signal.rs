@@ -154,6 +154,16 @@ pub fn wait_for(set: Set) -> Result<i32> {
     }
 }
 
+/// Whether we were started with this signal ignored, as `nohup` starts a program.
+pub fn is_ignored(signal: i32) -> bool {
+    // SAFETY: zeroes are a valid sigaction; the kernel only writes the present one into it.
+    unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut present) == 0
+            && present.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// Gives every signal its default action back (Rust ignores SIGPIPE, and that would be inherited)
 /// and empties the mask: what a program expects at its start.
 pub fn reset() -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use crate::ops::detach_keys::Keys;
 use crate::ops::{self, Context, Error, Result};
 
 /// Execute a command in a running container
@@ -70,7 +71,7 @@ impl Args {
             privileged: self.privileged,
             streams: match () {
                 () if self.detach => ops::exec::Streams::None,
-                () if terminals && !self.no_tty => ops::exec::Streams::Terminal,
+                () if terminals && !self.no_tty => ops::exec::Streams::Terminal(Keys::default()),
                 () => ops::exec::Streams::Pipes {
                     stdin: self.interactive,
                 },

@@ -1,5 +1,6 @@
 //! The verbs of Compose: one file each, its doc comment is the help.
 
+mod attach;
 mod build;
 mod config;
 mod create;
@@ -35,6 +36,7 @@ use crate::ops::{Context, Error, Result};
 /// Compose's commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    Attach(attach::Args),
     Build(build::Args),
     Config(config::Args),
     Create(create::Args),
@@ -83,6 +85,7 @@ impl Verb {
 
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
+            Self::Attach(args) => args.run(context),
             Self::Build(args) => args.run(context),
             Self::Config(args) => args.run(context),
             Self::Create(args) => args.run(context),

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 
 use super::compose::stats::Show;
 use super::shapes;
-use crate::ops::containers::{self, Act, inspect, list};
+use crate::ops::containers::{self, Act, attach, inspect, list};
 use crate::ops::{self, Context, Error, Result, store};
 use clap::Subcommand;
 
@@ -116,6 +116,8 @@ pub(super) enum Common {
         /// Detached mode: run command in the background
         #[arg(short, long)]
         detach: bool,
+        #[command(flatten)]
+        keys: shapes::DetachKeys,
         /// Set environment variables
         #[arg(short, long = "env", value_name = "list")]
         env: Vec<String>,
@@ -151,8 +153,26 @@ pub(super) enum Common {
         #[arg(value_name = "CONTAINER")]
         container: String,
     },
+    /// Attach local standard input, output, and error streams to a running container
+    Attach {
+        /// Do not attach STDIN
+        #[arg(long)]
+        no_stdin: bool,
+        #[command(flatten)]
+        staying: shapes::Staying,
+        #[arg(value_name = "CONTAINER")]
+        container: String,
+    },
     /// Start one or more stopped containers
     Start {
+        /// Attach STDOUT/STDERR and forward signals
+        #[arg(short, long)]
+        attach: bool,
+        /// Attach container's STDIN
+        #[arg(short, long)]
+        interactive: bool,
+        #[command(flatten)]
+        staying: shapes::Staying,
         #[arg(value_name = "CONTAINER", required = true)]
         containers: Vec<String>,
     },
@@ -260,6 +280,8 @@ impl Common {
             Self::Run(_)
                 | Self::Create(_)
                 | Self::Exec { .. }
+                | Self::Attach { .. }
+                | Self::Start { .. }
                 | Self::Logs { .. }
                 | Self::Stats { .. }
                 | Self::Wait { .. }
@@ -275,7 +297,32 @@ impl Common {
             Self::Logs { logs, container } => {
                 containers::logs(context, &container, &logs.query()?, logs.timestamps)
             }
-            Self::Start { containers } => act(&containers, Act::Start),
+            Self::Attach {
+                no_stdin,
+                staying,
+                container,
+            } => {
+                let mut attach = staying.parse(context)?;
+                attach.stdin = !no_stdin;
+                attach::run(context, &container, &attach)
+            }
+            Self::Start {
+                attach: outputs,
+                interactive,
+                staying,
+                containers,
+            } => {
+                if !outputs && !interactive {
+                    return act(&containers, Act::Start);
+                }
+                let [container] = containers.as_slice() else {
+                    let message = "you cannot start and attach multiple containers at once";
+                    return Err(Error::Failed(message.into()));
+                };
+                let mut attach = staying.parse(context)?;
+                attach.stdin = interactive;
+                attach::start(context, container, &attach)
+            }
             Self::Stop {
                 signal,
                 timeout: seconds,
@@ -312,6 +359,7 @@ impl Common {
     fn exec(self, context: &Context) -> Result<()> {
         let Self::Exec {
             detach,
+            keys,
             env,
             interactive,
             privileged,
@@ -339,7 +387,7 @@ impl Common {
             streams: if detach {
                 ops::exec::Streams::None
             } else if tty {
-                ops::exec::Streams::Terminal
+                ops::exec::Streams::Terminal(keys.parse(context)?)
             } else {
                 ops::exec::Streams::Pipes { stdin: interactive }
             },

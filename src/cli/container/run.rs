@@ -4,6 +4,8 @@ use indexmap::IndexMap;
 use ketch_runtime::error::ErrorKind;
 
 use super::passed_on;
+use crate::cli::shapes::Staying;
+use crate::ops::containers::attach::Attach;
 use crate::ops::containers::run;
 use crate::ops::{Context, Error, Result, images};
 
@@ -12,6 +14,8 @@ pub(in crate::cli) struct Run {
     /// Run container in background and print container ID
     #[arg(short, long)]
     detach: bool,
+    #[command(flatten)]
+    staying: Staying,
     #[command(flatten)]
     flags: Box<Flags>,
 }
@@ -27,6 +31,9 @@ struct Flags {
     /// Add a custom host-to-IP mapping (host:ip)
     #[arg(long = "add-host", value_name = "list")]
     add_hosts: Vec<String>,
+    /// Attach to STDIN, STDOUT or STDERR
+    #[arg(short, long, value_name = "list")]
+    attach: Vec<String>,
     /// Add Linux capabilities
     #[arg(long, value_name = "list")]
     cap_add: Vec<String>,
@@ -188,48 +195,87 @@ struct Flags {
 
 impl Run {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<()> {
-        if !self.detach && (self.flags.interactive || self.flags.tty) {
-            let message = "-i and -t need the container's input, which ketch does not carry yet: \
-                           start it with -d, then `exec -it` into it";
-            return Err(Error::Failed(message.into()));
+        let attach = self.flags.attached(self.staying.parse(context)?)?;
+        if !self.detach {
+            attach.check(self.flags.tty, attach.stdin)?;
         }
-        if self.flags.cidfile.is_some() {
-            let message = "--cidfile is carried out by `create` only";
-            return Err(Error::Failed(message.into()));
-        }
-        let run = self.flags.into_run(context)?;
-        let ran = match self.detach {
-            true => run::detached(context, &run),
-            false => run::attached(context, run),
-        };
+        let ran = self.begun(context, &attach);
         // What went wrong before the container began has a code of its own.
         match ran {
             Err(Error::Failed(message)) => {
-                context.ui.error(message);
+                say(context, &message);
                 Err(Error::ExitedWith(125))
             }
             Err(Error::Engine(error)) if error.kind() != ErrorKind::Cancelled => {
-                context.ui.error(format_args!("docker: {error}"));
+                say(context, &error);
                 Err(Error::ExitedWith(125))
             }
             other => other,
         }
     }
+
+    fn begun(self, context: &Context, attach: &Attach) -> Result<()> {
+        if self.detach {
+            if !self.flags.attach.is_empty() {
+                let message = "conflicting options: cannot specify both --attach and --detach";
+                return Err(Error::Failed(message.into()));
+            }
+            let run = self.flags.into_run(context)?;
+            return run::detached(context, &run);
+        }
+        let run = run::Run {
+            stdin_once: attach.stdin,
+            ..self.flags.into_run(context)?
+        };
+        run::attached(context, &run, attach)
+    }
+}
+
+fn say(context: &Context, what: &dyn std::fmt::Display) {
+    match context.called_docker {
+        true => context.ui.error(format_args!("docker: {what}")),
+        false => context.ui.error(what),
+    }
 }
 
 impl Create {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<()> {
-        let cidfile = self.flags.cidfile.clone();
-        let id = run::create(context, &self.flags.into_run(context)?)?;
-        if let Some(path) = cidfile {
-            std::fs::write(&path, &id)
-                .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
-        }
+        let run = run::Run {
+            stdin_once: self.flags.interactive,
+            ..self.flags.into_run(context)?
+        };
+        let id = run::create(context, &run)?;
         Ok(context.ui.line(id)?)
     }
 }
 
 impl Flags {
+    /// The streams that are asked for: by name, or else the outputs and, when it is kept open,
+    /// the input.
+    fn attached(&self, all: Attach) -> Result<Attach> {
+        let mut attach = Attach {
+            stdin: self.interactive,
+            stdout: self.attach.is_empty(),
+            stderr: self.attach.is_empty(),
+            ..all
+        };
+        for stream in &self.attach {
+            match stream.to_ascii_lowercase().as_str() {
+                // Without -i there is none.
+                "stdin" => {}
+                "stdout" => attach.stdout = true,
+                "stderr" => attach.stderr = true,
+                _ => {
+                    return Err(Error::Failed(format!(
+                        "invalid argument \"{stream}\" for \"-a, --attach\" flag: \
+                         valid streams are STDIN, STDOUT and STDERR"
+                    )));
+                }
+            }
+        }
+        Ok(attach)
+    }
+
     fn into_run(self, context: &Context) -> Result<run::Run> {
         let texts = [
             ("cgroup_parent", self.cgroup_parent),
@@ -283,6 +329,8 @@ impl Flags {
             name: self.name,
             pull: images::Pull::parse(&self.pull)?,
             remove: self.remove,
+            stdin_once: false,
+            cidfile: self.cidfile,
             entrypoint: self.entrypoint,
             env: passed_on(context, self.env),
             env_files: self.env_files,

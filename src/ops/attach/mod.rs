@@ -22,6 +22,7 @@ use crate::model::Project;
 use crate::planner::{Grace, Op, Plan};
 use foreground::Foreground;
 use sources::Message;
+pub(super) use sources::wait_for;
 
 /// Which services are meant by what.
 #[derive(Debug)]

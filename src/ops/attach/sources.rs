@@ -79,7 +79,7 @@ pub(super) fn watch_signals(context: &Context, give_up: &Cancel, sender: &Sender
 }
 
 /// Blocks until the token is cancelled. Signals are blocked in this thread, so nothing else wakes it.
-pub(super) fn wait_for(token: &Cancel) {
+pub(in crate::ops) fn wait_for(token: &Cancel) {
     let mut fds = [PollFd::new(token, PollFlags::IN)];
     while let Err(rustix::io::Errno::INTR) = poll(&mut fds, None) {}
 }

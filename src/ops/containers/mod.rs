@@ -1,5 +1,6 @@
 //! Containers by their own names, whatever made them: the verbs of `docker`.
 
+pub mod attach;
 pub mod inspect;
 pub mod list;
 pub mod run;

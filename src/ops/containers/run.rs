@@ -5,16 +5,17 @@
 //! and labels, is taken off again at the end.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use indexmap::IndexMap;
-use ketch_runtime::cancel::Cancel;
-use ketch_runtime::engine::containers::{LogQuery, RemoveOptions};
+use ketch_runtime::engine::containers::RemoveOptions;
 use ketch_runtime::error::ErrorKind;
 use ketch_runtime::image::reference::Reference;
 use ketch_runtime::spec::{ContainerSpec, VolumeSpec};
 use serde_json::{Map, Value, json};
 
 use super::super::{Context, Error, Result, images, registry};
+use super::attach::{Attach, Session};
 use crate::diag::Severity;
 use crate::executor::DiskFiles;
 use crate::loader;
@@ -29,6 +30,10 @@ pub struct Run {
     pub pull: images::Pull,
     /// Remove it when it ends.
     pub remove: bool,
+    /// Its stdin ends with the one who is attached to it.
+    pub stdin_once: bool,
+    /// Where its id is written down.
+    pub cidfile: Option<PathBuf>,
     pub entrypoint: Option<String>,
     pub env: Vec<String>,
     pub env_files: Vec<String>,
@@ -53,6 +58,12 @@ pub struct Run {
 /// # Errors
 /// A wrong value; an image that can't be had; a taken name.
 pub fn create(context: &Context, run: &Run) -> Result<String> {
+    if let Some(path) = run.cidfile.as_ref().filter(|path| path.exists()) {
+        return Err(Error::Failed(format!(
+            "container ID file found, make sure the other container isn't running or delete {}",
+            path.display()
+        )));
+    }
     have_image(context, run)?;
     for volume in named_volumes(run) {
         let spec = VolumeSpec {
@@ -62,16 +73,27 @@ pub fn create(context: &Context, run: &Run) -> Result<String> {
         context.engine.create_volume(&spec)?;
     }
     let mut spec = lowered(context, run)?;
-    loop {
+    let id = loop {
         match context.engine.create_container(&spec) {
-            Ok(id) => return Ok(id.to_string()),
+            Ok(id) => break id.to_string(),
             // A name that was made up is made up again.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && run.name.is_none() => {
                 spec.name = made_up()?;
             }
             Err(error) => return Err(error.into()),
         }
+    };
+    if let Some(path) = &run.cidfile
+        && let Err(error) = std::fs::write(path, &id)
+    {
+        removed(context, &id)?;
+        let message = format!(
+            "failed to create the container ID file: {}: {error}",
+            path.display()
+        );
+        return Err(Error::Failed(message));
     }
+    Ok(id)
 }
 
 /// Makes and starts it, and returns at once.
@@ -80,54 +102,35 @@ pub fn create(context: &Context, run: &Run) -> Result<String> {
 /// As with [`create`]; a program that can't be started.
 pub fn detached(context: &Context, run: &Run) -> Result<()> {
     let id = create(context, run)?;
-    if let Err(error) = start(context, &id) {
+    if let Err(error) = context.engine.start_container(&id) {
         if run.remove {
             removed(context, &id)?;
         }
-        return Err(error);
+        return Err(refused(context, error.into()));
     }
     Ok(context.ui.line(id)?)
 }
 
-/// Makes and starts it, shows what it writes, and ends with its code. One that shall not stay is
-/// removed from here: its log and its code are looked at when it has ended.
+/// Makes and starts it, attached to it, and ends with its code. With neither of its outputs its
+/// id is what is shown.
 ///
 /// # Errors
 /// As with [`detached`]; the container's code.
-pub fn attached(context: &Context, run: Run) -> Result<()> {
-    let remove = run.remove;
-    let run = Run {
-        remove: false,
-        ..run
+pub fn attached(context: &Context, run: &Run, attach: &Attach) -> Result<()> {
+    let id = create(context, run)?;
+    let session = match Session::start(context, &id, attach) {
+        Ok(session) => session,
+        Err(error) => {
+            if run.remove {
+                removed(context, &id)?;
+            }
+            return Err(refused(context, error));
+        }
     };
-    let id = create(context, &run)?;
-    let shown = show(context, &id);
-    if remove {
-        removed(context, &id)?;
+    if !attach.stdout && !attach.stderr {
+        context.ui.line(&id)?;
     }
-    match shown? {
-        0 => Ok(()),
-        code => Err(Error::ExitedWith(code)),
-    }
-}
-
-fn show(context: &Context, id: &str) -> Result<i32> {
-    start(context, id)?;
-    let query = LogQuery {
-        follow: true,
-        ..LogQuery::default()
-    };
-    let shown = super::logs(context, id, &query, false);
-    if context.cancel.is_cancelled() {
-        // The container has the last word, as with a program of ours.
-        let _ended_already = context.engine.kill_container(id, Some("SIGINT"));
-    }
-    let container = context.engine.container(id)?;
-    let code = super::ended(&context.engine, &container, &Cancel::new()?)?;
-    match shown {
-        Err(Error::Interrupted) | Ok(()) => Ok(code),
-        Err(error) => Err(error),
-    }
+    session.end(context)
 }
 
 fn removed(context: &Context, id: &str) -> Result<()> {
@@ -142,19 +145,22 @@ fn removed(context: &Context, id: &str) -> Result<()> {
 }
 
 /// The codes of a shell for what can't be executed.
-fn start(context: &Context, id: &str) -> Result<()> {
-    let Err(error) = context.engine.start_container(id) else {
-        return Ok(());
+fn refused(context: &Context, error: Error) -> Error {
+    let Error::Engine(error) = error else {
+        return error;
     };
     let code = match error.kind() {
         ErrorKind::CommandNotFound => 127,
         ErrorKind::NotExecutable => 126,
         _ => 125,
     };
-    context
-        .ui
-        .error(format_args!("docker: Error response from daemon: {error}"));
-    Err(Error::ExitedWith(code))
+    match context.called_docker {
+        true => context
+            .ui
+            .error(format_args!("docker: Error response from daemon: {error}")),
+        false => context.ui.error(error),
+    }
+    Error::ExitedWith(code)
 }
 
 fn have_image(context: &Context, run: &Run) -> Result<()> {
@@ -199,6 +205,7 @@ fn lowered(context: &Context, run: &Run) -> Result<ContainerSpec> {
     spec.labels
         .retain(|key, _| !key.starts_with("com.docker.compose."));
     spec.auto_remove = run.remove;
+    spec.process.stdin_once = run.stdin_once;
     spec.name = match &run.name {
         Some(name) => name.clone(),
         None => made_up()?,
@@ -312,7 +319,7 @@ fn told(problems: &crate::diag::Diagnostics) -> Error {
         let message = problem.message.replace("services.run.", "");
         let message = message.replace("service \"run\": ", "");
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "docker: {message}");
+        let _ = writeln!(text, "{message}");
     }
     Error::Failed(text.trim_end().to_owned())
 }

@@ -1,7 +1,6 @@
 //! Attached to a container: its output as it comes, its input, its end.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use super::AttachSpec;
 use super::kill::not_running;
@@ -36,16 +35,8 @@ impl Engine {
     pub fn attach_container(&self, name: &str, spec: AttachSpec) -> Result<Attached> {
         let id = self.container_id(name)?;
         let (ask, fds) = ask(spec);
-        let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
-        loop {
-            let container = self.settled(&id)?;
-            check(&container)?;
-            if let Some(client) = Client::ask(self.roots(), &id, ask.clone(), &borrowed)? {
-                return Attached::welcomed(client)?.ok_or_else(|| not_running(&container));
-            }
-            // Its monitor is just leaving, or was killed: the next look tells.
-            std::thread::sleep(Duration::from_micros(200));
-        }
+        let (client, container) = self.ask_fit(&id, &ask, &fds, check)?;
+        Attached::welcomed(client)?.ok_or_else(|| not_running(&container))
     }
 
     /// Starts it with somebody attached from its first byte on; one that runs is attached to.
@@ -122,5 +113,14 @@ impl Attached {
                 "the container's monitor died before the container ended",
             )),
         }
+    }
+
+    /// Waits until a container with `auto_remove` that has ended is gone.
+    ///
+    /// # Errors
+    /// What keeps it from being removed.
+    pub fn removed(&self) -> Result<()> {
+        while self.client.answer(None)?.is_some() {}
+        Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! A further process: the caller's streams travel to the monitor, which starts and reaps it.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::os::fd::OwnedFd;
 
 use super::kill::not_running;
 use super::{ExecSpec, ExecStdio};
@@ -27,8 +26,6 @@ impl Engine {
     /// `CommandNotFound`, `NotExecutable`; `Conflict` when the container does not run.
     pub fn exec(&self, name: &str, spec: ExecSpec) -> Result<Exec> {
         let id = self.container_id(name)?;
-        let mut container = self.settled(&id)?;
-        check(&container)?;
         let (streams, fds) = match spec.stdio {
             ExecStdio::Detached => (ExecStreams::Detached, Vec::new()),
             ExecStdio::Pipes {
@@ -48,16 +45,7 @@ impl Engine {
             privileged: spec.privileged,
             stdio: streams,
         }));
-        let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
-        let client = loop {
-            if let Some(client) = Client::ask(self.roots(), &id, ask.clone(), &borrowed)? {
-                break client;
-            }
-            // Its monitor is just leaving, or was killed: the next look tells.
-            std::thread::sleep(Duration::from_micros(200));
-            container = self.settled(&id)?;
-            check(&container)?;
-        };
+        let (client, container) = self.ask_fit(&id, &ask, &fds, check)?;
         match client.answer(None)? {
             Some((Reply::Started { .. }, mut fds)) => Ok(Exec {
                 client,

@@ -22,7 +22,7 @@ mod stats;
 mod stop;
 mod watch;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ pub use logs::LogReader;
 pub use stats::Stats;
 pub use watch::StateWatch;
 
-use crate::container::documents;
+use crate::container::{Container, documents};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::monitor::control::{Ask, Client, Reply};
@@ -149,6 +149,26 @@ pub struct ProcessRow {
 }
 
 impl Engine {
+    /// Asks the monitor of a container that is fit to be asked.
+    fn ask_fit(
+        &self,
+        id: &Id,
+        ask: &Ask,
+        fds: &[OwnedFd],
+        check: fn(&Container) -> Result<()>,
+    ) -> Result<(Client, Container)> {
+        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
+        loop {
+            let container = self.settled(id)?;
+            check(&container)?;
+            if let Some(client) = Client::ask(self.roots(), id, ask.clone(), &fds)? {
+                return Ok((client, container));
+            }
+            // It is just leaving, or was killed: the next look tells.
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
     /// Waits until the monitor has left: it holds its lock to the very end, and only then may
     /// somebody else touch what it cleaned up.
     ///
