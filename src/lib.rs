@@ -22,6 +22,7 @@ pub mod explain;
 
 // Effects
 pub mod executor;
+pub mod watcher;
 pub mod ui;
 pub mod ops;
 

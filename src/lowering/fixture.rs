@@ -261,6 +261,7 @@ pub(crate) fn service(name: &str) -> Service {
         ulimits: IndexMap::new(),
         shm_size: None,
         logging: None,
+        watch: Vec::new(),
         stdin_open: false,
         tty: false,
         attach: None,

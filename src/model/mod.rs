@@ -6,6 +6,7 @@
 mod build;
 mod depends;
 mod deploy;
+mod develop;
 mod health;
 mod language_model;
 mod mount;
@@ -23,6 +24,7 @@ pub mod names;
 pub use build::Build;
 pub use depends::{Condition, Dependency};
 pub use deploy::{Deploy, ResourceLimits, RestartPolicySpec};
+pub use develop::{WatchAction, WatchExec, WatchRule};
 pub use health::HealthCheck;
 pub use language_model::LanguageModel;
 pub use mount::{BindOptions, Mount, MountType};

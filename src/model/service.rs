@@ -94,6 +94,8 @@ pub struct Service {
     pub stdin_open: bool,
     pub tty: bool,
     pub attach: Option<bool>,
+    /// `develop.watch`.
+    pub watch: Vec<super::WatchRule>,
     /// `scale`; `deploy.replicas` is the same thing, checked to be equal.
     pub scale: Option<u32>,
     pub deploy: Option<Deploy>,

@@ -76,6 +76,22 @@ impl Rights {
     }
 }
 
+/// The numbers of `user[:group]` by the container's own files.
+pub(crate) fn user_in(asked: &str, root: BorrowedFd<'_>) -> Result<(u32, u32)> {
+    let (passwd, group) = accounts(root)?;
+    let identity = user::resolve(asked, &[], &passwd, &group)?;
+    Ok((identity.uid, identity.gid))
+}
+
+fn accounts(root: BorrowedFd<'_>) -> Result<(String, String)> {
+    const LIMIT: usize = 1 << 20;
+    let read = |path: &str| -> Result<String> {
+        let content = sys::path::read_in_root(root, Path::new(path), LIMIT)?;
+        Ok(String::from_utf8_lossy(&content.unwrap_or_default()).into_owned())
+    };
+    Ok((read("/etc/passwd")?, read("/etc/group")?))
+}
+
 impl Finish {
     /// Looks the user up in the container's files, through the container's root.
     pub(super) fn prepare(
@@ -84,12 +100,7 @@ impl Finish {
         rights: Rights,
         root: BorrowedFd<'_>,
     ) -> Result<Self> {
-        const LIMIT: usize = 1 << 20;
-        let read = |path: &str| -> Result<String> {
-            let content = sys::path::read_in_root(root, Path::new(path), LIMIT)?;
-            Ok(String::from_utf8_lossy(&content.unwrap_or_default()).into_owned())
-        };
-        let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
+        let (passwd, group) = accounts(root)?;
         let identity = user::resolve(&process.user, &process.group_add, &passwd, &group)?;
         Ok(Self {
             args: process.args.clone(),

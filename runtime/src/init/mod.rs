@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use crate::container::record::{Process, Record};
 
 pub use exec::exec;
+pub(crate) use finish::user_in;
 pub(crate) use parent::new_namespaces;
 pub use parent::{Pending, start};
 

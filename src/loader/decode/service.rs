@@ -8,6 +8,7 @@ use crate::diag::{Diagnostics, Spanned};
 use crate::model::{
     Build, Condition, Dependency, Deploy, EnvFile, ExtraHost, HealthCheck, Link, Logging,
     NetworkMode, PullPolicy, ResourceLimits, RestartPolicySpec, Service, ServiceNetwork, Ulimit,
+    WatchAction, WatchExec, WatchRule,
 };
 use crate::units::duration;
 use crate::yaml::{Entry, Node, Path};
@@ -96,6 +97,9 @@ pub(super) fn decode(entry: &Entry, around: &Around, diagnostics: &mut Diagnosti
         stdin_open: f.bool("stdin_open").unwrap_or(false),
         tty: f.bool("tty").unwrap_or(false),
         attach: f.bool("attach"),
+        watch: f
+            .below("develop", |mut develop| develop.each("watch", watch_rule))
+            .unwrap_or_default(),
         scale: f.integer_from("scale", 0, i64::from(u32::MAX)),
         deploy: f.below("deploy", deploy),
         secrets: f.each("secrets", |grant| mounts::grant(grant, "/run/secrets/")),
@@ -353,6 +357,32 @@ fn deploy(mut f: Fields<'_>) -> Deploy {
         }),
         labels: f.labels("labels"),
     }
+}
+
+fn watch_rule(mut f: Fields<'_>) -> Option<WatchRule> {
+    let action = match f.text("action")?.as_str() {
+        "sync" => WatchAction::Sync,
+        "sync+restart" => WatchAction::SyncRestart,
+        "sync+exec" => WatchAction::SyncExec,
+        "restart" => WatchAction::Restart,
+        _ => WatchAction::Rebuild,
+    };
+    Some(WatchRule {
+        span: f.node.span,
+        path: f.text("path")?.into(),
+        action,
+        target: f.text("target").unwrap_or_default(),
+        ignore: f.texts("ignore"),
+        include: f.texts("include"),
+        initial_sync: f.bool("initial_sync").unwrap_or(false),
+        exec: f.below("exec", |mut exec| WatchExec {
+            command: exec.texts("command"),
+            user: exec.text("user"),
+            privileged: exec.bool("privileged").unwrap_or(false),
+            working_dir: exec.text("working_dir"),
+            environment: exec.pairs("environment"),
+        }),
+    })
 }
 
 fn limits(mut f: Fields<'_>) -> ResourceLimits {

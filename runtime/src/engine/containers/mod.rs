@@ -7,6 +7,7 @@
 mod attach;
 mod create;
 mod exec;
+mod files;
 mod find;
 mod kill;
 mod logs;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 
 pub use attach::{Attached, Ended};
 pub use exec::Exec;
+pub use files::{Directory, FileAttributes, Files};
 pub use find::BUILDER_LABEL;
 pub use logs::LogReader;
 pub use stats::Stats;
