@@ -17,9 +17,9 @@ pub(super) enum Ended {
 }
 
 /// Commands of Compose that this ketch does not have.
-const NOT_YET: [&str; 12] = [
+const NOT_YET: [&str; 11] = [
     "alpha", "bridge", "commit", "cp", "events", "export", "publish", "push", "run", "stats",
-    "volumes", "watch",
+    "volumes",
 ];
 
 /// Reads a command line.

@@ -38,6 +38,7 @@ mod terminal;
 pub mod top;
 pub mod up;
 pub mod wait;
+pub mod watch;
 pub mod why;
 
 #[cfg(test)]

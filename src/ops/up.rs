@@ -109,6 +109,23 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     }
 }
 
+/// What [`run`] would do, in the words of `--dry-run`; `None`: nothing. Nothing is changed.
+///
+/// # Errors
+/// What is wrong with the files.
+pub fn announced(context: &Context, options: &Options) -> Result<Option<String>> {
+    let loaded = load(context, options)?;
+    let project = &loaded.project;
+    let graph =
+        ServiceGraph::new(project).map_err(|cycle| Error::diagnostic(cycle, &loaded.sources))?;
+    let choices = choices(project, options)?;
+    let needs = images::needs(context, project, options.images)?;
+    let planned = plan(context, &loaded, &graph, &choices, &needs.problems)?;
+    context.end_turn();
+    let steps = planned.plan.steps.len();
+    Ok((steps > 0).then(|| planned.plan.to_string()))
+}
+
 /// A plan, and what it was made from.
 struct Planned {
     lowered: Lowered,

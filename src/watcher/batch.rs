@@ -41,6 +41,11 @@ impl Batch {
         self.is_open = !settled;
     }
 
+    /// When the first change came.
+    pub fn begun(&self) -> Option<Instant> {
+        self.begun
+    }
+
     /// When it is complete; `None`: nothing has changed.
     pub fn due(&self) -> Option<Instant> {
         let (begun, last) = (self.begun?, self.last?);

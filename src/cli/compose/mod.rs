@@ -27,6 +27,7 @@ mod unpause;
 mod up;
 mod version;
 mod wait;
+mod watch;
 mod why;
 
 use clap::Subcommand;
@@ -63,6 +64,7 @@ pub(super) enum Verb {
     Up(up::Args),
     Version(version::Args),
     Wait(wait::Args),
+    Watch(watch::Args),
     Why(why::Args),
 }
 
@@ -112,6 +114,7 @@ impl Verb {
             Self::Up(args) => args.run(context),
             Self::Version(args) => args.run(context),
             Self::Wait(args) => args.run(context),
+            Self::Watch(args) => args.run(context),
             Self::Why(args) => args.run(context),
         }
     }

@@ -1,0 +1,408 @@
+//! `watch`: files that change are in the containers, or restart or rebuild them.
+//!
+//! One loop waits for the kernel's hints, looks at what has changed, copies at once, and does
+//! the rest when it has become calm.
+
+mod act;
+mod reload;
+mod replicas;
+mod rules;
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::mem;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use ketch_runtime::store::lock::{self, Guard, Lock};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::scope::{self, Member};
+use super::{Context, Error, Result, up};
+use crate::loader::Loaded;
+use crate::model::WatchAction;
+use crate::watcher::batch::Batch;
+use crate::watcher::source::{Hint, Source};
+use crate::watcher::tree::Changes;
+use replicas::Replicas;
+use rules::Watched;
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// Empty: all.
+    pub services: Vec<String>,
+    /// How they are brought up first; absent: they are up.
+    pub up: Option<up::Options>,
+    /// Remove the image that a new one takes the place of.
+    pub prune: bool,
+    /// No output of builds.
+    pub quiet: bool,
+    /// Derive rules where the file has none.
+    pub infer: bool,
+    /// Carry out changes of the file without being asked.
+    pub apply: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            services: Vec::new(),
+            up: None,
+            prune: true,
+            quiet: false,
+            infer: true,
+            apply: false,
+        }
+    }
+}
+
+/// What is told to whoever shows the containers' output meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The containers of these services end now, and it means nothing.
+    Replacing(Vec<String>),
+    /// They have been started again.
+    Replaced(Vec<String>),
+}
+
+/// How often is looked at what the kernel does not tell.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// So many paths are named in a line.
+const NAMED: usize = 3;
+
+/// Brings the project up, and watches until it is interrupted.
+///
+/// # Errors
+/// What is wrong with the files; nothing to watch; `Interrupted`.
+pub fn run(context: &Context, options: &Options) -> Result<()> {
+    let mut session = Session::begin(context, options, &|_| {})?;
+    if let Some(up) = &options.up {
+        up::run(context, up)?;
+    }
+    session.run()
+}
+
+/// Watches a project that somebody else brings up and shows: `up --watch`. What happens to
+/// containers is told.
+///
+/// # Errors
+/// As with [`run`].
+pub fn beside(context: &Context, options: &Options, tell: &dyn Fn(Notice)) -> Result<()> {
+    Session::begin(context, options, tell)?.run()
+}
+
+struct Session<'a> {
+    context: &'a Context,
+    options: &'a Options,
+    tell: &'a dyn Fn(Notice),
+    loaded: Loaded,
+    source: Source,
+    rules: Vec<Watched>,
+    /// What is not copied yet, for each rule.
+    pending: Vec<Changes>,
+    /// What has changed in this batch, for each rule.
+    changed: Vec<BTreeSet<PathBuf>>,
+    replicas: Replicas,
+    batch: Batch,
+    /// Compose files and their variables.
+    files: reload::Files,
+    /// The terminal's next line means yes.
+    asks: bool,
+    stdin_open: bool,
+    /// One watch per project.
+    _alone: Guard,
+}
+
+impl<'a> Session<'a> {
+    fn begin(context: &'a Context, options: &'a Options, tell: &'a dyn Fn(Notice)) -> Result<Self> {
+        let loaded = context.load(&options.services)?;
+        let name = &loaded.project.name;
+        let alone = format!("{name}.watch");
+        let alone = lock::try_acquire(context.engine.roots(), Lock::Group(&alone))?;
+        let Some(alone) = alone else {
+            return Err(Error::Failed(format!(
+                "project {name:?} is watched by another command already"
+            )));
+        };
+        let rules = rules_of(context, options, &loaded)?;
+        let source = Source::new().map_err(|errno| Error::Failed(format!("inotify: {errno}")))?;
+        let files = reload::Files::of(&loaded);
+        Ok(Self {
+            context,
+            options,
+            tell,
+            source,
+            pending: Vec::new(),
+            changed: Vec::new(),
+            rules,
+            replicas: Replicas::default(),
+            batch: Batch::default(),
+            files,
+            loaded,
+            asks: false,
+            stdin_open: std::io::stdin().is_terminal(),
+            _alone: alone,
+        })
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.learn()?;
+        self.copy_first()?;
+        self.say("Watch enabled");
+        let mut warned = false;
+        let mut looked = Instant::now();
+        while !self.context.cancel.is_cancelled() {
+            if let Some(limit) = self.source.limit()
+                && !mem::replace(&mut warned, true)
+            {
+                let advice = limit.advice();
+                self.context.ui.warn(format_args!(
+                    "{advice}; until then files are looked at once a second"
+                ));
+            }
+            let is_typed = self.wait()?;
+            let hints = self.source.read();
+            let blind = self.source.limit().is_some() || self.replicas.are_behind();
+            if hints.lost || (blind && looked.elapsed() >= LOOK_AGAIN) {
+                self.look_around();
+                looked = Instant::now();
+            }
+            for hint in &hints.list {
+                self.look(hint);
+            }
+            let now = Instant::now();
+            let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+            if is_due(self.batch.copy_due()) {
+                self.copy()?;
+                self.batch.copied(now);
+            }
+            if is_due(self.batch.due()) {
+                self.act()?;
+                self.batch.done(Instant::now());
+            }
+            self.files_changed(is_typed)?;
+        }
+        Err(Error::Interrupted)
+    }
+
+    /// Learns what there is: nothing of it has changed, and the containers are as they should be.
+    fn learn(&mut self) -> Result<()> {
+        self.pending = vec![Changes::new(); self.rules.len()];
+        self.changed = vec![BTreeSet::new(); self.rules.len()];
+        self.replicas = Replicas::default();
+        let members = self.members()?;
+        self.replicas.trust(&members, self.rules.len());
+        self.files.look_around(&mut self.source, true);
+        for watched in &mut self.rules {
+            let mut known = Changes::new();
+            watched.tree.look_around(&mut self.source, &mut known);
+        }
+        Ok(())
+    }
+
+    /// Copies what is to be copied at the start.
+    fn copy_first(&mut self) -> Result<()> {
+        for (watched, pending) in self.rules.iter().zip(&mut self.pending) {
+            let action = watched.rule.action;
+            let wanted = matches!(action, WatchAction::Sync | WatchAction::SyncRestart);
+            if watched.rule.initial_sync && wanted {
+                *pending = watched.tree.all();
+            }
+        }
+        let begun = Instant::now();
+        let sizes: Vec<usize> = self.pending.iter().map(Changes::len).collect();
+        self.copy()?;
+        for (watched, size) in self.rules.iter().zip(sizes) {
+            if size > 0 {
+                let (service, took) = (&watched.service, shown_time(begun));
+                self.say(&format!(
+                    "Syncing service {service:?} with {size} files at the start ({took})"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until there is something to do; true when a line was typed.
+    fn wait(&mut self) -> Result<bool> {
+        let dues = [self.batch.copy_due(), self.batch.due(), self.files.due()];
+        let until_due = dues
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|due| due.saturating_duration_since(Instant::now()));
+        let blind = self.source.limit().is_some() || self.replicas.are_behind();
+        let timeout = match until_due {
+            None if blind => Some(LOOK_AGAIN),
+            due => due,
+        };
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let cancel = self.context.cancel.as_fd();
+        let mut fds = vec![PollFd::from_borrowed_fd(cancel, PollFlags::IN)];
+        fds.extend(
+            self.source
+                .fd()
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
+        let stdin = rustix::stdio::stdin();
+        if self.asks && self.stdin_open {
+            fds.push(PollFd::new(&stdin, PollFlags::IN));
+        }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Error::Failed(format!("poll: {errno}"))),
+        }
+        let is_ready = self.asks
+            && self.stdin_open
+            && fds.last().is_some_and(|stdin| !stdin.revents().is_empty());
+        if !is_ready {
+            return Ok(false);
+        }
+        let mut line = [0; 1024];
+        match rustix::io::read(stdin, &mut line) {
+            Ok(1..) => Ok(true),
+            _ => {
+                self.stdin_open = false;
+                Ok(false)
+            }
+        }
+    }
+
+    fn look(&mut self, hint: &Hint) {
+        self.files.look(hint, &mut self.source);
+        let now = Instant::now();
+        for index in 0..self.rules.len() {
+            let watched = &mut self.rules[index];
+            if !watched.tree.concerns(&hint.path) {
+                continue;
+            }
+            let mut found = Changes::new();
+            watched.tree.look(hint, &mut self.source, &mut found);
+            let is_closed = hint.settled && self.batch.due().is_some();
+            if !found.is_empty() || is_closed {
+                self.batch.note(now, hint.settled);
+            }
+            self.keep(index, found);
+        }
+    }
+
+    fn look_around(&mut self) {
+        self.files.look_around(&mut self.source, false);
+        let now = Instant::now();
+        for index in 0..self.rules.len() {
+            let mut found = Changes::new();
+            let tree = &mut self.rules[index].tree;
+            tree.look_around(&mut self.source, &mut found);
+            if !found.is_empty() || self.replicas.are_behind() {
+                self.batch.note(now, true);
+            }
+            self.keep(index, found);
+        }
+    }
+
+    fn keep(&mut self, index: usize, found: Changes) {
+        self.changed[index].extend(found.keys().cloned());
+        if self.rules[index].rule.action.syncs() {
+            self.pending[index].extend(found);
+        }
+    }
+
+    fn members(&self) -> Result<Vec<Member>> {
+        scope::members(&self.context.engine, &self.loaded.project.name)
+    }
+
+    /// Copies what has been found; what fails is told and tried again.
+    fn copy(&mut self) -> Result<()> {
+        if !self.rules.iter().any(|watched| watched.rule.action.syncs()) {
+            return Ok(());
+        }
+        let members = self.members()?;
+        for index in 0..self.rules.len() {
+            let watched = &self.rules[index];
+            if !watched.rule.action.syncs() {
+                continue;
+            }
+            let changes = mem::take(&mut self.pending[index]);
+            let rule = (index, watched);
+            let copied = self.replicas.copy(self.context, &members, rule, &changes);
+            for failure in copied.failures {
+                self.context
+                    .ui
+                    .error(format_args!("⦿ could not sync {failure}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `web: a.js, b.js and 3 more`, by service.
+    fn changes_shown(&self) -> IndexMap<String, (usize, String)> {
+        let mut by_service: IndexMap<String, BTreeSet<String>> = IndexMap::new();
+        for (watched, changed) in self.rules.iter().zip(&self.changed) {
+            let shown = changed
+                .iter()
+                .filter(|path| !path.as_os_str().is_empty() || changed.len() == 1)
+                .map(|path| {
+                    let absolute = watched.tree.absolute(path);
+                    let base = &self.loaded.project.working_dir;
+                    let path = absolute.strip_prefix(base).unwrap_or(&absolute);
+                    path.display().to_string()
+                });
+            if !changed.is_empty() {
+                let service = by_service.entry(watched.service.clone()).or_default();
+                service.extend(shown);
+            }
+        }
+        let line = |paths: &BTreeSet<String>| {
+            let named: Vec<&str> = paths.iter().take(NAMED).map(String::as_str).collect();
+            match paths.len().saturating_sub(NAMED) {
+                0 => named.join(", "),
+                more => format!("{} and {more} more", named.join(", ")),
+            }
+        };
+        by_service
+            .iter()
+            .map(|(service, paths)| (service.clone(), (paths.len(), line(paths))))
+            .collect()
+    }
+
+    /// A line of our own, told from the containers' by its sign.
+    fn say(&self, text: &str) {
+        // Nobody may read our stdout and the files be watched all the same.
+        let _unread = self.context.ui.line(format_args!("⦿ {text}"));
+    }
+}
+
+fn rules_of(context: &Context, options: &Options, loaded: &Loaded) -> Result<Vec<Watched>> {
+    let mut rules = rules::by_file(context, loaded, &options.services)?;
+    if !rules.is_empty() {
+        return Ok(rules);
+    }
+    if options.infer {
+        rules = rules::derived(&loaded.project, &options.services)?;
+    }
+    if rules.is_empty() {
+        return Err(Error::Failed(
+            "none of the selected services is configured for watch, consider setting an 'develop' section"
+                .into(),
+        ));
+    }
+    for watched in &rules {
+        let told = rules::told(watched, &loaded.project);
+        let _unread = context
+            .ui
+            .line(format_args!("⦿ derived (no 'develop' section): {told}"));
+    }
+    Ok(rules)
+}
+
+/// `3ms`, `1.2s`.
+fn shown_time(begun: Instant) -> String {
+    let took = begun.elapsed();
+    match took.as_millis() {
+        milliseconds @ 0..1000 => format!("{milliseconds}ms"),
+        _ => format!("{:.1}s", took.as_secs_f64()),
+    }
+}

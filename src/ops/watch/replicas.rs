@@ -1,0 +1,120 @@
+//! The running containers of a service, and what each of them has been given.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use ketch_runtime::container::state::Status;
+use ketch_runtime::engine::containers::Files;
+use ketch_runtime::error::{Error, ErrorKind};
+use ketch_runtime::store::id::Id;
+
+use super::super::Context;
+use super::super::scope::Member;
+use super::rules::Watched;
+use crate::watcher::sync;
+use crate::watcher::tree::Changes;
+
+/// What is known of the containers of a project. A rule is its place in the list.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    open: HashMap<Id, Files>,
+    /// They have all that was copied by the rule since they were made.
+    known: HashSet<(usize, Id)>,
+    /// Something could not be copied, or they did not run: all is copied when they do.
+    behind: HashSet<(usize, Id)>,
+}
+
+/// What came of copying.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    /// Containers that have it now.
+    pub(super) containers: usize,
+    /// By container.
+    pub(super) failures: Vec<String>,
+}
+
+impl Replicas {
+    /// Takes these containers as up to date with so many rules.
+    pub(super) fn trust(&mut self, members: &[Member], rules: usize) {
+        for member in members {
+            let id = &member.container.record.id;
+            self.known.extend((0..rules).map(|rule| (rule, id.clone())));
+        }
+    }
+
+    /// Whether some container has to be given what it missed.
+    pub(super) fn are_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// Copies changes into all running containers of the rule's service; one that is new or was
+    /// behind is given everything.
+    pub(super) fn copy(
+        &mut self,
+        context: &Context,
+        members: &[Member],
+        (rule, watched): (usize, &Watched),
+        changes: &Changes,
+    ) -> Copied {
+        let mut copied = Copied::default();
+        let of_service = |member: &&Member| member.service == watched.service && !member.one_off;
+        for member in members.iter().filter(of_service) {
+            let key = (rule, member.container.record.id.clone());
+            let is_whole = self.known.contains(&key) && !self.behind.contains(&key);
+            if member.container.state.status != Status::Running {
+                if !changes.is_empty() {
+                    self.behind.insert(key);
+                }
+                continue;
+            }
+            if is_whole && changes.is_empty() {
+                continue;
+            }
+            match self.copy_into(context, &key.1, watched, changes, is_whole) {
+                Ok(()) => {
+                    self.behind.remove(&key);
+                    self.known.insert(key);
+                    copied.containers += 1;
+                }
+                Err(error) => {
+                    self.behind.insert(key);
+                    copied.failures.push(format!("{}: {error}", member.name()));
+                }
+            }
+        }
+        copied
+    }
+
+    fn copy_into(
+        &mut self,
+        context: &Context,
+        id: &Id,
+        watched: &Watched,
+        changes: &Changes,
+        mut is_whole: bool,
+    ) -> Result<(), Error> {
+        let is_current = |files: &Files| context.engine.is_current(id, files);
+        let target = Path::new(&watched.rule.target);
+        for _ in 0..2 {
+            let files = match self.open.remove(id).filter(is_current) {
+                Some(files) => files,
+                None => context.engine.files(id.as_str())?,
+            };
+            let result = if is_whole {
+                sync::apply(&files, target, &watched.tree, changes)
+            } else {
+                let mut all = changes.clone();
+                all.extend(watched.tree.all());
+                sync::apply(&files, target, &watched.tree, &all)
+            };
+            if is_current(&files) {
+                self.open.insert(id.clone(), files);
+                return result;
+            }
+            // It was restarted while we were at it: what it has been given may be half.
+            is_whole = false;
+        }
+        let what = "it is being restarted";
+        Err(Error::new(ErrorKind::Conflict, what))
+    }
+}
