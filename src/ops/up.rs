@@ -4,7 +4,7 @@ use indexmap::IndexSet;
 use jiff::Timestamp;
 
 use super::images::{self, Policy};
-use super::{Context, Error, Result, attach, is_set, perform};
+use super::{Context, Error, Result, attach, is_set, perform, watch};
 use crate::diag::Diagnostics;
 use crate::executor::{self, DiskFiles};
 use crate::graph::ServiceGraph;
@@ -59,6 +59,8 @@ pub struct Attach {
     pub style: Style,
     pub abort: Abort,
     pub exit_code_from: Option<String>,
+    /// `--watch`: files that change are acted on meanwhile.
+    pub watch: Option<watch::Options>,
 }
 
 /// Which end of a container ends the whole.
@@ -79,6 +81,9 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     let project = &loaded.project;
     let graph =
         ServiceGraph::new(project).map_err(|cycle| Error::diagnostic(cycle, &loaded.sources))?;
+    if let Some(watch) = options.attach.as_ref().and_then(|it| it.watch.as_ref()) {
+        watch::check(context, watch, &loaded)?;
+    }
     let mut choices = choices(project, options)?;
     let needs = images::needs(context, project, options.images)?;
     // Everything that is wrong is told before anything is made, images of our own included.

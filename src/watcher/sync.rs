@@ -7,26 +7,60 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ketch_runtime::engine::containers::{Directory, FileAttributes, Files};
-use ketch_runtime::error::Result;
+use ketch_runtime::error::{Error, Result};
 
 use super::tree::{Change, Changes, Kind, Tree};
 
-/// Carries changes below a target in a container.
-///
-/// # Errors
-/// The first thing that could not be done; what comes after it is not done either.
-pub fn apply(files: &Files, target: &Path, tree: &Tree, changes: &Changes) -> Result<()> {
+/// What was not done.
+#[derive(Debug, Default)]
+pub struct Undone {
+    /// The source has changed again since it was looked at, and may change back: to be done with
+    /// what will be told of it.
+    pub moved: Changes,
+    /// The container refused.
+    pub refused: Changes,
+    /// Why, for the first of them.
+    pub error: Option<Error>,
+}
+
+/// Carries changes below a target in a container, as far as it can be done.
+pub fn apply(files: &Files, target: &Path, tree: &Tree, changes: &Changes) -> Undone {
+    let mut undone = Undone::default();
     let mut copy = Copy {
         files,
         target,
         open: None,
         covered: None,
     };
+    let mut left: Option<&Path> = None;
     for (path, change) in changes {
-        copy.change(&tree.absolute(path), path, *change)
-            .map_err(|error| error.context(format!("{}", copy.at(path).display())))?;
+        let is_left = left.is_some_and(|left| path.starts_with(left));
+        let done = match is_left {
+            true => Ok(Done::Moved),
+            false => copy.change(&tree.absolute(path), path, *change),
+        };
+        match done {
+            Ok(Done::Yes) => {}
+            Ok(Done::Moved) => {
+                left = left.filter(|_| is_left).or(Some(path));
+                undone.moved.insert(path.clone(), *change);
+            }
+            Err(error) => {
+                let at = copy.at(path);
+                undone.refused.insert(path.clone(), *change);
+                undone
+                    .error
+                    .get_or_insert_with(|| error.context(format!("{}", at.display())));
+            }
+        }
     }
-    Ok(())
+    undone
+}
+
+enum Done {
+    Yes,
+    /// The source is no longer what it was.
+    Moved,
 }
 
 struct Copy<'a> {
@@ -46,69 +80,74 @@ impl Copy<'_> {
         }
     }
 
-    fn change(&mut self, from: &Path, path: &Path, change: Change) -> Result<()> {
+    fn change(&mut self, from: &Path, path: &Path, change: Change) -> Result<Done> {
         let at = self.at(path);
         let Some(name) = at.file_name().map(OsStr::to_owned) else {
             // The target is the root itself.
-            return Ok(());
+            return Ok(Done::Yes);
         };
         let covered = self.covered.as_ref();
         let is_covered = covered.is_some_and(|covered| path.starts_with(covered));
         match change {
-            Change::Gone if is_covered => Ok(()),
+            Change::Gone if is_covered => Ok(Done::Yes),
             Change::Gone => {
                 self.covered = Some(path.to_owned());
                 let parent = at.parent().unwrap_or(&at);
                 if self.is_open(parent) {
-                    return self.opened(parent)?.remove(&name);
+                    self.opened(parent)?.remove(&name)?;
+                } else if let Some(directory) = self.files.directory(parent)? {
+                    directory.remove(&name)?;
                 }
-                match self.files.directory(parent)? {
-                    Some(directory) => directory.remove(&name),
-                    None => Ok(()),
-                }
+                Ok(Done::Yes)
             }
             Change::Put(Kind::Directory) if path.as_os_str().is_empty() => {
-                self.opened(&at).map(drop)
+                self.opened(&at).map(|_| Done::Yes)
             }
             Change::Put(kind) => self.put(from, &at, &name, path, kind),
         }
     }
 
-    /// What is gone again by now, or has become something else, will be told.
-    fn put(&mut self, from: &Path, at: &Path, name: &OsStr, path: &Path, kind: Kind) -> Result<()> {
+    fn put(
+        &mut self,
+        from: &Path,
+        at: &Path,
+        name: &OsStr,
+        path: &Path,
+        kind: Kind,
+    ) -> Result<Done> {
         let user = self.files.user();
         let parent = at.parent().unwrap_or(at);
         match kind {
             Kind::File => {
                 let Some((mut content, metadata)) = opened_file(from)? else {
-                    return Ok(());
+                    return Ok(Done::Moved);
                 };
                 self.covered = Some(path.to_owned());
                 let attributes = attributes(&metadata, user);
-                self.opened(parent)?
-                    .put_file(name, &mut content, attributes)
+                let directory = self.opened(parent)?;
+                directory.put_file(name, &mut content, attributes)?;
             }
             Kind::Link => {
                 let (Ok(target), Ok(metadata)) = (from.read_link(), from.symlink_metadata()) else {
-                    return Ok(());
+                    return Ok(Done::Moved);
                 };
                 self.covered = Some(path.to_owned());
                 let owner = user.unwrap_or((metadata.uid(), metadata.gid()));
-                self.opened(parent)?.put_link(name, &target, owner)
+                self.opened(parent)?.put_link(name, &target, owner)?;
             }
             Kind::Directory => {
                 let Ok(metadata) = from.symlink_metadata() else {
-                    return Ok(());
+                    return Ok(Done::Moved);
                 };
                 if !metadata.is_dir() {
-                    return Ok(());
+                    return Ok(Done::Moved);
                 }
                 let attributes = attributes(&metadata, user);
                 let made = self.opened(parent)?.put_directory(name, attributes)?;
                 self.open = Some((at.to_owned(), made));
-                Ok(())
             }
         }
+        Ok(Done::Yes)
     }
 
     fn is_open(&self, path: &Path) -> bool {

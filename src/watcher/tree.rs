@@ -130,7 +130,7 @@ impl Tree {
     /// Looks where a hint says.
     pub fn look(&mut self, hint: &Hint, source: &mut Source, changes: &mut Changes) {
         match hint.path.strip_prefix(&self.root) {
-            Ok(path) => self.visit(path.to_owned(), hint.whole, source, changes),
+            Ok(path) => self.visit(path, hint.whole, source, changes),
             // A directory that leads here.
             Err(_) if self.root.starts_with(&hint.path) => self.look_around(source, changes),
             Err(_) => {}
@@ -144,11 +144,11 @@ impl Tree {
         if let Some(way) = way {
             source.watch(way);
         }
-        self.visit(PathBuf::new(), true, source, changes);
+        self.visit(Path::new(""), true, source, changes);
     }
 
-    fn visit(&mut self, path: PathBuf, whole: bool, source: &mut Source, changes: &mut Changes) {
-        let absolute = self.absolute(&path);
+    fn visit(&mut self, path: &Path, whole: bool, source: &mut Source, changes: &mut Changes) {
+        let absolute = self.absolute(path);
         let counts = self.filter.takes(&absolute);
         let metadata = match path.as_os_str().is_empty() {
             // The rule's own path may be a link to what is meant.
@@ -159,28 +159,29 @@ impl Tree {
             .ok()
             .and_then(|metadata| Entry::of(&metadata, counts));
         let Some(now) = now else {
-            return self.gone(&path, changes);
+            return self.gone(path, changes);
         };
         let is_directory = now.kind == Kind::Directory;
-        if !counts && !(is_directory && self.filter.enters(&absolute)) {
+        let leads = is_directory && self.filter.enters(&absolute);
+        if !counts && !leads {
             return;
         }
-        let known = self.entries.get(&path);
-        if known.is_none() && !self.is_reached(&path) {
+        let known = self.entries.get(path);
+        if known.is_none() && !self.is_reached(path) {
             return;
         }
         let was_directory = known.is_some_and(|known| known.kind == Kind::Directory);
         let is_same = known.is_some_and(|known| known.number == now.number);
         let differs = known.is_none_or(|known| known.differs(&now));
         if was_directory && !is_directory {
-            self.gone_below(&path, changes);
+            self.gone_below(path, changes);
         }
         if counts && differs {
-            changes.insert(path.clone(), Change::Put(now.kind));
+            changes.insert(path.to_owned(), Change::Put(now.kind));
         }
-        self.entries.insert(path.clone(), now);
+        self.entries.insert(path.to_owned(), now);
         if is_directory && (whole || !was_directory || !is_same) {
-            self.visit_below(&path, &absolute, source, changes);
+            self.visit_below(path, &absolute, source, changes);
         }
     }
 
@@ -208,7 +209,7 @@ impl Tree {
         };
         names.sort();
         for name in &names {
-            self.visit(path.join(name), true, source, changes);
+            self.visit(&path.join(name), true, source, changes);
         }
         let is_missing = |below: &&PathBuf| {
             let name = below.file_name().unwrap_or_default();

@@ -31,4 +31,5 @@ mod store;
 mod top;
 mod up;
 mod volumes;
+mod watch;
 mod world;

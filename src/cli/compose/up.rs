@@ -124,7 +124,7 @@ impl Args {
                     .into(),
             ));
         }
-        not_yet(self.watch, "--watch")?;
+        exclusive(self.watch && self.no_build, "--watch", "--no-build")?;
         not_yet(self.menu == Some(true), "--menu")?;
         exclusive(self.build && self.no_build, "--build", "--no-build")?;
         exclusive(
@@ -192,6 +192,11 @@ impl Args {
                     () => ops::up::Abort::Never,
                 },
                 exit_code_from: self.exit_code_from,
+                watch: self.watch.then(|| ops::watch::Options {
+                    services: self.services.clone(),
+                    quiet: self.quiet_build,
+                    ..ops::watch::Options::default()
+                }),
             }),
             services: self.services,
         })

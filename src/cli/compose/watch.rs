@@ -47,12 +47,11 @@ impl Args {
         });
         let options = ops::watch::Options {
             services: self.services,
-            up,
             prune: self.prune,
             quiet: self.quiet,
             infer: !self.no_infer,
             apply: self.apply,
         };
-        ops::watch::run(context, &options)
+        ops::watch::run(context, &options, up.as_ref())
     }
 }

@@ -1,5 +1,6 @@
 //! The loop of an attached `up`: what to print, and when the whole is over.
 
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,10 +12,11 @@ use ketch_runtime::container::state::Status;
 use ketch_runtime::engine::containers::LogQuery;
 
 use super::super::logs::Told;
-use super::super::scope::short_name;
+use super::super::scope::{self, short_name};
 use super::super::up::{Abort, Attach};
+use super::super::watch::Notice;
 use super::super::{Context, Error, Result, perform};
-use super::sources::{self, Message};
+use super::sources::{self, Message, Run};
 use super::{Services, attached_names, stopping};
 use crate::executor::{self, EventStatus, Failure};
 use crate::planner::{Op, Plan, Until};
@@ -26,6 +28,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A container that was started or found running.
 struct Member {
+    run: Run,
     service: String,
     attached: bool,
     /// Its log has been read to the end.
@@ -33,6 +36,13 @@ struct Member {
     /// It has ended for good, with this code.
     exit: Option<i32>,
     told: bool,
+}
+
+/// How far a log has been shown. One that is started again is read anew from there, while who
+/// read it before comes to the end; each record is shown by the first of them.
+struct Shown {
+    last: Timestamp,
+    readers: u32,
 }
 
 /// Why everything is being stopped.
@@ -55,6 +65,11 @@ pub(super) struct Foreground<'a> {
     printer: Printer,
     /// By container.
     members: IndexMap<String, Member>,
+    runs: u32,
+    /// By the container's id.
+    shown: HashMap<String, Shown>,
+    /// Services whose containers are being replaced: their ends mean nothing.
+    replacing: Vec<String>,
     /// Until output begins.
     progress: Option<Progress>,
     stop_reading: Cancel,
@@ -87,6 +102,9 @@ impl<'a> Foreground<'a> {
             sender: sender.clone(),
             printer: Printer::new(&context.ui, options.style, &names),
             members: IndexMap::new(),
+            runs: 0,
+            shown: HashMap::new(),
+            replacing: Vec::new(),
             progress: Some(perform::begin(context, plan)),
             stop_reading: Cancel::new()?,
             give_up: Cancel::new()?,
@@ -127,15 +145,20 @@ impl<'a> Foreground<'a> {
             match message {
                 Message::Step(event) => self.step(&event)?,
                 Message::Up(result) => self.up_ended(result)?,
-                Message::Log(told) => self.log(told)?,
+                Message::Log(run, told) => self.log(&run, told)?,
                 Message::State {
-                    container,
+                    run,
                     status,
                     exit_code,
                 } => {
-                    self.state(&container, status, exit_code)?;
+                    self.state(&run, status, exit_code)?;
                 }
-                Message::Gone(container) => self.gone(&container)?,
+                Message::Gone(run) => self.gone(&run)?,
+                Message::Watch(notice) => self.watched(notice)?,
+                Message::WatchEnded(result) => match result {
+                    Err(Error::Interrupted) | Ok(()) => {}
+                    Err(error) => return Err(error),
+                },
                 Message::Interrupted => self.interrupted(),
                 Message::Stopped(result) => self.stopped(result)?,
             }
@@ -151,6 +174,7 @@ impl<'a> Foreground<'a> {
             return self.members.values().filter(was_stopped).all(has_ended);
         }
         self.ending.is_none()
+            && self.options.watch.is_none()
             && !self.give_up.is_cancelled()
             && matches!(self.up, Some(Ok(())))
             && self.members.values().all(has_ended)
@@ -233,8 +257,20 @@ impl<'a> Foreground<'a> {
         if self.members.contains_key(container) {
             return;
         }
+        let engine = self.context.engine.clone();
+        // One that is gone already is told so by its name.
+        let id = engine
+            .container(container)
+            .map_or_else(|_| container.to_owned(), |it| it.record.id.to_string());
+        self.runs += 1;
+        let run = Run {
+            number: self.runs,
+            container: container.to_owned(),
+            id,
+        };
         let attached = self.services.attached.contains(service);
         let member = Member {
+            run: run.clone(),
             service: service.to_owned(),
             attached,
             log_ended: !attached,
@@ -242,27 +278,71 @@ impl<'a> Foreground<'a> {
             told: false,
         };
         self.members.insert(container.to_owned(), member);
-        let engine = self.context.engine.clone();
         if attached {
             let (engine, cancel) = (engine.clone(), self.stop_reading.clone());
-            let (name, sender) = (container.to_owned(), self.sender.clone());
+            let (run, sender) = (run.clone(), self.sender.clone());
+            let begun = Shown {
+                last: self.begun,
+                readers: 0,
+            };
+            let shown = self.shown.entry(run.id.clone()).or_insert(begun);
+            shown.readers += 1;
+            let since = shown.last;
             let query = LogQuery {
                 follow: true,
-                since: Some(self.begun),
+                since: Some(since),
                 ..LogQuery::default()
             };
-            thread::spawn(move || sources::read_log(&engine, &name, &query, &cancel, &sender));
+            thread::spawn(move || sources::read_log(&engine, &run, &query, &cancel, &sender));
         }
-        let (name, sender) = (container.to_owned(), self.sender.clone());
+        let sender = self.sender.clone();
         let cancel = self.stop_reading.clone();
-        thread::spawn(move || sources::watch(&engine, &name, &cancel, &sender));
+        thread::spawn(move || sources::watch(&engine, &run, &cancel, &sender));
     }
 
-    fn log(&mut self, told: Told) -> Result<()> {
+    /// Containers that are replaced because files have changed go on being shown.
+    fn watched(&mut self, notice: Notice) -> Result<()> {
+        match notice {
+            Notice::Replacing(services) => self.replacing.extend(services),
+            Notice::Replaced(services) => {
+                self.replacing.retain(|service| !services.contains(service));
+                if self.ending.is_some() {
+                    return Ok(());
+                }
+                for member in scope::members(&self.context.engine, self.project)? {
+                    if services.contains(&member.service) && !member.one_off {
+                        self.members.shift_remove(member.name());
+                        self.follow(&member.service, member.name());
+                    }
+                }
+                let gone = |member: &Member| services.contains(&member.service);
+                let engine = &self.context.engine;
+                self.members
+                    .retain(|name, member| !gone(member) || engine.container(name).is_ok());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is what the container does now, and not what it did before it was replaced.
+    fn is_current(&self, run: &Run) -> bool {
+        let member = self.members.get(&run.container);
+        member.is_some_and(|member| {
+            member.run.number == run.number && !self.replacing.contains(&member.service)
+        })
+    }
+
+    fn log(&mut self, run: &Run, told: Told) -> Result<()> {
         self.begin_output()?;
         let project = self.project;
         match told {
             Told::Record(container, record) => {
+                if let Some(shown) = self.shown.get_mut(&run.id) {
+                    if shown.readers > 1 && record.time <= shown.last {
+                        return Ok(());
+                    }
+                    shown.last = record.time;
+                }
                 let (printer, mut printed) = (&mut self.printer, Ok(()));
                 let mut print =
                     || printed = printer.record(short_name(&container, project), &record);
@@ -275,17 +355,23 @@ impl<'a> Foreground<'a> {
             }
             Told::Ended(container) => {
                 self.printer.flush(short_name(&container, project))?;
-                if let Some(member) = self.members.get_mut(&container) {
+                if self.is_current(run)
+                    && let Some(member) = self.members.get_mut(&container)
+                {
                     member.log_ended = true;
+                    self.tell_exit(&container)?;
                 }
-                self.tell_exit(&container)?;
             }
             Told::Failed(error) => self.context.ui.warn(error),
         }
         Ok(())
     }
 
-    fn state(&mut self, container: &str, status: Status, exit_code: i32) -> Result<()> {
+    fn state(&mut self, run: &Run, status: Status, exit_code: i32) -> Result<()> {
+        if !self.is_current(run) {
+            return Ok(());
+        }
+        let container = run.container.as_str();
         let Some(member) = self.members.get_mut(container) else {
             return Ok(());
         };
@@ -305,10 +391,12 @@ impl<'a> Foreground<'a> {
         Ok(())
     }
 
-    fn gone(&mut self, container: &str) -> Result<()> {
-        if let Some(member) = self.members.get_mut(container) {
+    fn gone(&mut self, run: &Run) -> Result<()> {
+        if self.is_current(run)
+            && let Some(member) = self.members.get_mut(&run.container)
+        {
             member.exit.get_or_insert(0);
-            self.tell_exit(container)?;
+            self.tell_exit(&run.container)?;
         }
         Ok(())
     }

@@ -108,7 +108,16 @@ pub fn run(
             };
             let parallelism = context.parallelism();
             let result = executor::run(plan, &backend, &mut tell, give_up, parallelism);
+            let is_up = result.is_ok();
             let _loop_left = up.send(Message::Up(result));
+            if let Some(watch) = options.watch.as_ref().filter(|_| is_up) {
+                let notices = up.clone();
+                let tell = move |notice| {
+                    let _loop_left = notices.send(Message::Watch(notice));
+                };
+                let result = super::watch::beside(context, watch, give_up, &tell);
+                let _loop_left = up.send(Message::WatchEnded(result));
+            }
         });
         let result = foreground.run(&receiver);
         // Whatever ended the loop, nobody waits for the rest of the plan.
@@ -160,6 +169,7 @@ mod tests {
             style: Style::default(),
             abort: Abort::Never,
             exit_code_from: None,
+            watch: None,
         }
     }
 

@@ -9,23 +9,37 @@ use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::LogQuery;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::super::Context;
 use super::super::logs::{self, Told};
+use super::super::watch::Notice;
+use super::super::{Context, Result};
 use crate::executor::{self, Failure};
+
+/// A container, followed from one moment on: it may be started again and followed anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) number: u32,
+    pub(super) container: String,
+    /// Its id: another one has another log.
+    pub(super) id: String,
+}
 
 /// Everything that can happen.
 pub(super) enum Message {
     Step(executor::Event),
     /// The plan of `up` has ended.
     Up(Result<(), Vec<Failure>>),
-    Log(Told),
+    Log(Run, Told),
     State {
-        container: String,
+        run: Run,
         status: Status,
         exit_code: i32,
     },
     /// No state can come from this container any more.
-    Gone(String),
+    Gone(Run),
+    /// What is watched has changed, and its containers with it.
+    Watch(Notice),
+    /// Nothing is watched any more.
+    WatchEnded(Result<()>),
     Interrupted,
     /// The plan that stops everything has ended.
     Stopped(Result<(), Vec<Failure>>),
@@ -34,16 +48,17 @@ pub(super) enum Message {
 /// Reads one log to its end.
 pub(super) fn read_log(
     engine: &Engine,
-    container: &str,
+    run: &Run,
     query: &LogQuery,
     cancel: &Cancel,
     sender: &Sender<Message>,
 ) {
     let (told, incoming) = channel();
     thread::scope(|scope| {
-        scope.spawn(move || logs::read(engine, container, container, query, cancel, &told));
+        let (id, name) = (&run.id, &run.container);
+        scope.spawn(move || logs::read(engine, id, name, query, cancel, &told));
         for told in incoming {
-            if sender.send(Message::Log(told)).is_err() {
+            if sender.send(Message::Log(run.clone(), told)).is_err() {
                 break;
             }
         }
@@ -51,12 +66,11 @@ pub(super) fn read_log(
 }
 
 /// Tells every state of a container, and when no more can come.
-pub(super) fn watch(engine: &Engine, container: &str, cancel: &Cancel, sender: &Sender<Message>) {
-    let name = || container.to_owned();
-    if let Ok(mut watch) = engine.watch_container(container) {
+pub(super) fn watch(engine: &Engine, run: &Run, cancel: &Cancel, sender: &Sender<Message>) {
+    if let Ok(mut watch) = engine.watch_container(&run.id) {
         while let Ok(Some(state)) = watch.next(cancel) {
             let message = Message::State {
-                container: name(),
+                run: run.clone(),
                 status: state.status,
                 exit_code: state.exit_code,
             };
@@ -65,7 +79,7 @@ pub(super) fn watch(engine: &Engine, container: &str, cancel: &Cancel, sender: &
             }
         }
     }
-    let _loop_left = sender.send(Message::Gone(name()));
+    let _loop_left = sender.send(Message::Gone(run.clone()));
 }
 
 /// Tells of the first SIGINT or SIGTERM, and gives up what `up` still has to do.

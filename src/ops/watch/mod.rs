@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
+use ketch_runtime::cancel::Cancel;
 use ketch_runtime::store::lock::{self, Guard, Lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -34,8 +35,6 @@ use rules::Watched;
 pub struct Options {
     /// Empty: all.
     pub services: Vec<String>,
-    /// How they are brought up first; absent: they are up.
-    pub up: Option<up::Options>,
     /// Remove the image that a new one takes the place of.
     pub prune: bool,
     /// No output of builds.
@@ -50,7 +49,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             services: Vec::new(),
-            up: None,
             prune: true,
             quiet: false,
             infer: true,
@@ -73,13 +71,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// So many paths are named in a line.
 const NAMED: usize = 3;
 
-/// Brings the project up, and watches until it is interrupted.
+/// Brings the project up (absent: it is), and watches until it is interrupted.
 ///
 /// # Errors
 /// What is wrong with the files; nothing to watch; `Interrupted`.
-pub fn run(context: &Context, options: &Options) -> Result<()> {
-    let mut session = Session::begin(context, options, &|_| {})?;
-    if let Some(up) = &options.up {
+pub fn run(context: &Context, options: &Options, up: Option<&up::Options>) -> Result<()> {
+    let mut session = Session::begin(context, options, &context.cancel, &|_| {})?;
+    if let Some(up) = up {
         up::run(context, up)?;
     }
     session.run()
@@ -90,19 +88,35 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
 ///
 /// # Errors
 /// As with [`run`].
-pub fn beside(context: &Context, options: &Options, tell: &dyn Fn(Notice)) -> Result<()> {
-    Session::begin(context, options, tell)?.run()
+pub fn beside(
+    context: &Context,
+    options: &Options,
+    cancel: &Cancel,
+    tell: &dyn Fn(Notice),
+) -> Result<()> {
+    Session::begin(context, options, cancel, tell)?.run()
+}
+
+/// Whether there is something to watch, before anything is made.
+///
+/// # Errors
+/// As with [`run`].
+pub fn check(context: &Context, options: &Options, loaded: &Loaded) -> Result<()> {
+    rules_of(context, options, loaded).map(drop)
 }
 
 struct Session<'a> {
     context: &'a Context,
     options: &'a Options,
+    cancel: &'a Cancel,
     tell: &'a dyn Fn(Notice),
     loaded: Loaded,
     source: Source,
     rules: Vec<Watched>,
     /// What is not copied yet, for each rule.
     pending: Vec<Changes>,
+    /// What a container refused, for each rule: the next change is another try.
+    refused: Vec<Changes>,
     /// What has changed in this batch, for each rule.
     changed: Vec<BTreeSet<PathBuf>>,
     replicas: Replicas,
@@ -117,7 +131,12 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn begin(context: &'a Context, options: &'a Options, tell: &'a dyn Fn(Notice)) -> Result<Self> {
+    fn begin(
+        context: &'a Context,
+        options: &'a Options,
+        cancel: &'a Cancel,
+        tell: &'a dyn Fn(Notice),
+    ) -> Result<Self> {
         let loaded = context.load(&options.services)?;
         let name = &loaded.project.name;
         let alone = format!("{name}.watch");
@@ -133,9 +152,11 @@ impl<'a> Session<'a> {
         Ok(Self {
             context,
             options,
+            cancel,
             tell,
             source,
             pending: Vec::new(),
+            refused: Vec::new(),
             changed: Vec::new(),
             rules,
             replicas: Replicas::default(),
@@ -149,12 +170,13 @@ impl<'a> Session<'a> {
     }
 
     fn run(&mut self) -> Result<()> {
+        self.tell_derived();
         self.learn()?;
         self.copy_first()?;
         self.say("Watch enabled");
         let mut warned = false;
         let mut looked = Instant::now();
-        while !self.context.cancel.is_cancelled() {
+        while !self.cancel.is_cancelled() {
             if let Some(limit) = self.source.limit()
                 && !mem::replace(&mut warned, true)
             {
@@ -191,6 +213,7 @@ impl<'a> Session<'a> {
     /// Learns what there is: nothing of it has changed, and the containers are as they should be.
     fn learn(&mut self) -> Result<()> {
         self.pending = vec![Changes::new(); self.rules.len()];
+        self.refused = vec![Changes::new(); self.rules.len()];
         self.changed = vec![BTreeSet::new(); self.rules.len()];
         self.replicas = Replicas::default();
         let members = self.members()?;
@@ -226,6 +249,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Which rules hold that nobody wrote.
+    fn tell_derived(&self) {
+        let services = &self.loaded.project.services;
+        if services.values().any(|service| !service.watch.is_empty()) {
+            return;
+        }
+        for watched in &self.rules {
+            let told = rules::told(watched, &self.loaded.project);
+            self.say(&format!(
+                "derived, as there is no 'develop' section: {told}"
+            ));
+        }
+    }
+
     /// Sleeps until there is something to do; true when a line was typed.
     fn wait(&mut self) -> Result<bool> {
         let dues = [self.batch.copy_due(), self.batch.due(), self.files.due()];
@@ -240,7 +277,7 @@ impl<'a> Session<'a> {
             due => due,
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let cancel = self.context.cancel.as_fd();
+        let cancel = self.cancel.as_fd();
         let mut fds = vec![PollFd::from_borrowed_fd(cancel, PollFlags::IN)];
         fds.extend(
             self.source
@@ -305,8 +342,13 @@ impl<'a> Session<'a> {
 
     fn keep(&mut self, index: usize, found: Changes) {
         self.changed[index].extend(found.keys().cloned());
-        if self.rules[index].rule.action.syncs() {
-            self.pending[index].extend(found);
+        if self.rules[index].rule.action.syncs() && !found.is_empty() {
+            let refused = mem::take(&mut self.refused[index]);
+            let pending = &mut self.pending[index];
+            for (path, change) in refused {
+                pending.entry(path).or_insert(change);
+            }
+            pending.extend(found);
         }
     }
 
@@ -333,6 +375,14 @@ impl<'a> Session<'a> {
                     .ui
                     .error(format_args!("⦿ could not sync {failure}"));
             }
+            if !copied.moved.is_empty() {
+                self.batch.note(Instant::now(), true);
+            }
+            // What has been told of them since counts more.
+            for (path, change) in copied.moved {
+                self.pending[index].entry(path).or_insert(change);
+            }
+            self.refused[index].extend(copied.refused);
         }
         Ok(())
     }
@@ -388,12 +438,6 @@ fn rules_of(context: &Context, options: &Options, loaded: &Loaded) -> Result<Vec
             "none of the selected services is configured for watch, consider setting an 'develop' section"
                 .into(),
         ));
-    }
-    for watched in &rules {
-        let told = rules::told(watched, &loaded.project);
-        let _unread = context
-            .ui
-            .line(format_args!("⦿ derived (no 'develop' section): {told}"));
     }
     Ok(rules)
 }

@@ -11,7 +11,7 @@ use ketch_runtime::store::id::Id;
 use super::super::Context;
 use super::super::scope::Member;
 use super::rules::Watched;
-use crate::watcher::sync;
+use crate::watcher::sync::{self, Undone};
 use crate::watcher::tree::Changes;
 
 /// What is known of the containers of a project. A rule is its place in the list.
@@ -20,17 +20,19 @@ pub(super) struct Replicas {
     open: HashMap<Id, Files>,
     /// They have all that was copied by the rule since they were made.
     known: HashSet<(usize, Id)>,
-    /// Something could not be copied, or they did not run: all is copied when they do.
+    /// They did not run: all is copied when they do.
     behind: HashSet<(usize, Id)>,
 }
 
 /// What came of copying.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
-    /// Containers that have it now.
-    pub(super) containers: usize,
     /// By container.
     pub(super) failures: Vec<String>,
+    /// To be done with what will be told next.
+    pub(super) moved: Changes,
+    /// To be done with the next change.
+    pub(super) refused: Changes,
 }
 
 impl Replicas {
@@ -71,10 +73,13 @@ impl Replicas {
                 continue;
             }
             match self.copy_into(context, &key.1, watched, changes, is_whole) {
-                Ok(()) => {
+                Ok(undone) => {
                     self.behind.remove(&key);
                     self.known.insert(key);
-                    copied.containers += 1;
+                    copied.moved.extend(undone.moved);
+                    copied.refused.extend(undone.refused);
+                    let told = |error| format!("{}: {error}", member.name());
+                    copied.failures.extend(undone.error.map(told));
                 }
                 Err(error) => {
                     self.behind.insert(key);
@@ -92,7 +97,7 @@ impl Replicas {
         watched: &Watched,
         changes: &Changes,
         mut is_whole: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Undone, Error> {
         let is_current = |files: &Files| context.engine.is_current(id, files);
         let target = Path::new(&watched.rule.target);
         for _ in 0..2 {
@@ -100,7 +105,7 @@ impl Replicas {
                 Some(files) => files,
                 None => context.engine.files(id.as_str())?,
             };
-            let result = if is_whole {
+            let undone = if is_whole {
                 sync::apply(&files, target, &watched.tree, changes)
             } else {
                 let mut all = changes.clone();
@@ -109,7 +114,7 @@ impl Replicas {
             };
             if is_current(&files) {
                 self.open.insert(id.clone(), files);
-                return result;
+                return Ok(undone);
             }
             // It was restarted while we were at it: what it has been given may be half.
             is_whole = false;
