@@ -17,6 +17,7 @@ mod floor;
 mod images;
 mod report;
 mod scenarios;
+mod watch;
 mod world;
 
 use std::error::Error;

@@ -10,6 +10,7 @@ use crate::config;
 use crate::floor::{self, Floor};
 use crate::images;
 use crate::report::{Goal, Report};
+use crate::watch;
 use crate::world::{self, World};
 
 /// Services in the health chain.
@@ -20,12 +21,13 @@ const RUNS: usize = 5;
 /// What is measured in one go.
 type Scenario = fn(&World, &mut Report) -> Result<()>;
 
-const SCENARIOS: [(&str, Scenario); 4] = [
+const SCENARIOS: [(&str, Scenario); 5] = [
     ("config", config::run),
     // Before this process leaves the host's network, where the registry is.
     ("images", images::run),
     ("services", all_services),
     ("chain", chain),
+    ("watch", watch::run),
 ];
 
 /// All scenarios, or the one of this name.

@@ -130,6 +130,23 @@ impl World {
         Err(format!("{command:?}: {}\n{said}", output.status).into())
     }
 
+    /// ketch in a project's directory, to be run by the caller.
+    pub fn ketch_in(&self, project: &Path) -> Command {
+        self.command(project)
+    }
+
+    /// The root of a service's container as its own processes see it.
+    pub fn container_root(&self, project: &Path, service: &str) -> Result<PathBuf> {
+        let said = |arguments: &[&str]| -> Result<String> {
+            let mut command = self.command(project);
+            let output = command.args(arguments).stdout(Stdio::piped()).output()?;
+            Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        };
+        let id = said(&["ps", "-q", service])?;
+        let pid = said(&["container", "inspect", "-f", "{{.State.Pid}}", &id])?;
+        Ok(PathBuf::from(format!("/proc/{pid}/root")))
+    }
+
     fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(&self.ketch);
         command

@@ -5,14 +5,11 @@ use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::ClockId;
 
 use super::filter::Filter;
 use super::source::{Hint, Source};
-
-/// A file system's clock may stand still for so long: what was written within this before we
-/// looked may have been written again since, and look the same.
-const TICK: Duration = Duration::from_millis(20);
 
 /// What has happened to a path, relative to the rule's own; in an order in which it can be done.
 pub type Changes = BTreeMap<PathBuf, Change>;
@@ -40,15 +37,19 @@ struct Entry {
     number: (u64, u64),
     mode: u32,
     owner: (u32, u32),
-    /// It may have been written to since without a trace.
+    /// The clock of file systems moves in ticks (`CLOCK_REALTIME_COARSE`): one that was changed
+    /// in the tick in which it was looked at may be changed again and look the same.
     is_fresh: bool,
+    /// When it was looked at, and all below it.
+    round: u64,
+    whole_round: u64,
     /// Its changes count; else it only leads to others.
     counts: bool,
 }
 
 impl Entry {
     /// `None`: a device, a socket, a pipe.
-    fn of(metadata: &Metadata, counts: bool) -> Option<Self> {
+    fn of(metadata: &Metadata, counts: bool, round: Round) -> Option<Self> {
         let kind = match metadata.file_type() {
             kind if kind.is_dir() => Kind::Directory,
             kind if kind.is_symlink() => Kind::Link,
@@ -56,23 +57,27 @@ impl Entry {
             kind if kind.is_block_device() || kind.is_char_device() => return None,
             _ => Kind::File,
         };
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
-        let nanoseconds = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
-        let changed = Duration::new(seconds, nanoseconds);
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
         Some(Self {
             kind,
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            changed,
             number: (metadata.dev(), metadata.ino()),
             mode: metadata.mode(),
             owner: (metadata.uid(), metadata.gid()),
-            is_fresh: changed + TICK >= now,
+            is_fresh: changed >= round.begun,
+            round: round.number,
+            whole_round: 0,
             counts,
         })
+    }
+
+    /// Whether the hints of this round say nothing new of it.
+    fn is_seen(&self, round: Round, whole: bool) -> bool {
+        let below = whole && self.kind == Kind::Directory;
+        let last = if below { self.whole_round } else { self.round };
+        last == round.number
     }
 
     /// Whether what is there now has to be put again.
@@ -98,6 +103,15 @@ pub struct Tree {
     filter: Filter,
     /// By their path below the root; its own is empty.
     entries: BTreeMap<PathBuf, Entry>,
+    round: Round,
+}
+
+/// A look at what a number of hints say, all of which came before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Round {
+    number: u64,
+    /// By the clock of file systems: seconds and nanoseconds.
+    begun: (i64, i64),
 }
 
 impl Tree {
@@ -107,7 +121,15 @@ impl Tree {
             root,
             filter,
             entries: BTreeMap::new(),
+            round: Round::default(),
         }
+    }
+
+    /// What is looked at from now on need not be looked at again for hints that have been read
+    /// by now.
+    pub fn begin_round(&mut self) {
+        self.round.number += 1;
+        self.round.begun = now();
     }
 
     pub fn root(&self) -> &Path {
@@ -148,6 +170,10 @@ impl Tree {
     }
 
     fn visit(&mut self, path: &Path, whole: bool, source: &mut Source, changes: &mut Changes) {
+        let known = self.entries.get(path);
+        if known.is_some_and(|known| known.is_seen(self.round, whole)) {
+            return;
+        }
         let absolute = self.absolute(path);
         let counts = self.filter.takes(&absolute);
         let metadata = match path.as_os_str().is_empty() {
@@ -157,7 +183,7 @@ impl Tree {
         };
         let now = metadata
             .ok()
-            .and_then(|metadata| Entry::of(&metadata, counts));
+            .and_then(|metadata| Entry::of(&metadata, counts, self.round));
         let Some(now) = now else {
             return self.gone(path, changes);
         };
@@ -203,6 +229,10 @@ impl Tree {
         changes: &mut Changes,
     ) {
         source.watch(absolute);
+        self.round.begun = now();
+        if let Some(entry) = self.entries.get_mut(path) {
+            entry.whole_round = self.round.number;
+        }
         let mut names: Vec<OsString> = match fs::read_dir(absolute) {
             Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect(),
             Err(_) => return,
@@ -267,6 +297,12 @@ impl Tree {
     }
 }
 
+/// By the clock of file systems.
+fn now() -> (i64, i64) {
+    let now = rustix::time::clock_gettime(ClockId::RealtimeCoarse);
+    (now.tv_sec, now.tv_nsec)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,6 +337,7 @@ mod tests {
 
         fn look_around(&mut self) -> Vec<String> {
             let mut changes = Changes::new();
+            self.tree.begin_round();
             self.tree.look_around(&mut self.source, &mut changes);
             shown(&changes)
         }
@@ -313,6 +350,7 @@ mod tests {
                 if hints.list.is_empty() {
                     return shown(&changes);
                 }
+                self.tree.begin_round();
                 for hint in &hints.list {
                     self.tree.look(hint, &mut self.source, &mut changes);
                 }
@@ -367,7 +405,7 @@ mod tests {
         world.write("d/a.js", "1");
         world.write("d/a.css", "1");
         assert_eq!(world.look_around(), ["+d/a.js"]);
-        std::thread::sleep(TICK * 2);
+        std::thread::sleep(std::time::Duration::from_millis(30));
         assert_eq!(world.look_around(), ["+d/a.js"], "it was fresh");
         assert_eq!(world.look_around(), [""; 0]);
         world.write("d/a.js", "2");

@@ -115,6 +115,8 @@ struct Session<'a> {
     rules: Vec<Watched>,
     /// What is not copied yet, for each rule.
     pending: Vec<Changes>,
+    /// What is still being written, for each rule: copied when it is closed, or all is calm.
+    open: Vec<BTreeSet<PathBuf>>,
     /// What a container refused, for each rule: the next change is another try.
     refused: Vec<Changes>,
     /// What has changed in this batch, for each rule.
@@ -157,6 +159,7 @@ impl<'a> Session<'a> {
             source,
             pending: Vec::new(),
             refused: Vec::new(),
+            open: Vec::new(),
             changed: Vec::new(),
             rules,
             replicas: Replicas::default(),
@@ -187,6 +190,7 @@ impl<'a> Session<'a> {
             }
             let is_typed = self.wait()?;
             let hints = self.source.read();
+            self.begin_round();
             let blind = self.source.limit().is_some() || self.replicas.are_behind();
             if hints.lost || (blind && looked.elapsed() >= LOOK_AGAIN) {
                 self.look_around();
@@ -197,11 +201,12 @@ impl<'a> Session<'a> {
             }
             let now = Instant::now();
             let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-            if is_due(self.batch.copy_due()) {
-                self.copy()?;
+            let is_calm = is_due(self.batch.due());
+            if is_calm || is_due(self.batch.copy_due()) {
+                self.copy(is_calm)?;
                 self.batch.copied(now);
             }
-            if is_due(self.batch.due()) {
+            if is_calm {
                 self.act()?;
                 self.batch.done(Instant::now());
             }
@@ -212,8 +217,10 @@ impl<'a> Session<'a> {
 
     /// Learns what there is: nothing of it has changed, and the containers are as they should be.
     fn learn(&mut self) -> Result<()> {
+        self.begin_round();
         self.pending = vec![Changes::new(); self.rules.len()];
         self.refused = vec![Changes::new(); self.rules.len()];
+        self.open = vec![BTreeSet::new(); self.rules.len()];
         self.changed = vec![BTreeSet::new(); self.rules.len()];
         self.replicas = Replicas::default();
         let members = self.members()?;
@@ -224,6 +231,13 @@ impl<'a> Session<'a> {
             watched.tree.look_around(&mut self.source, &mut known);
         }
         Ok(())
+    }
+
+    fn begin_round(&mut self) {
+        self.files.begin_round();
+        for watched in &mut self.rules {
+            watched.tree.begin_round();
+        }
     }
 
     /// Copies what is to be copied at the start.
@@ -237,7 +251,7 @@ impl<'a> Session<'a> {
         }
         let begun = Instant::now();
         let sizes: Vec<usize> = self.pending.iter().map(Changes::len).collect();
-        self.copy()?;
+        self.copy(true)?;
         for (watched, size) in self.rules.iter().zip(sizes) {
             if size > 0 {
                 let (service, took) = (&watched.service, shown_time(begun));
@@ -323,6 +337,13 @@ impl<'a> Session<'a> {
                 self.batch.note(now, hint.settled);
             }
             self.keep(index, found);
+            let tree = &self.rules[index].tree;
+            if let Ok(path) = hint.path.strip_prefix(tree.root()) {
+                match hint.settled {
+                    true => drop(self.open[index].remove(path)),
+                    false => drop(self.open[index].insert(path.to_owned())),
+                }
+            }
         }
     }
 
@@ -357,7 +378,7 @@ impl<'a> Session<'a> {
     }
 
     /// Copies what has been found; what fails is told and tried again.
-    fn copy(&mut self) -> Result<()> {
+    fn copy(&mut self, is_calm: bool) -> Result<()> {
         if !self.rules.iter().any(|watched| watched.rule.action.syncs()) {
             return Ok(());
         }
@@ -367,7 +388,16 @@ impl<'a> Session<'a> {
             if !watched.rule.action.syncs() {
                 continue;
             }
-            let changes = mem::take(&mut self.pending[index]);
+            let mut changes = mem::take(&mut self.pending[index]);
+            let open = &mut self.open[index];
+            if is_calm {
+                open.clear();
+            }
+            for path in open.iter() {
+                if let Some(change) = changes.remove(path) {
+                    self.pending[index].insert(path.clone(), change);
+                }
+            }
             let rule = (index, watched);
             let copied = self.replicas.copy(self.context, &members, rule, &changes);
             for failure in copied.failures {

@@ -53,6 +53,11 @@ impl Files {
         }
     }
 
+    /// As [`Tree::begin_round`].
+    pub(super) fn begin_round(&mut self) {
+        self.trees.iter_mut().for_each(Tree::begin_round);
+    }
+
     pub(super) fn look(&mut self, hint: &Hint, source: &mut Source) {
         for tree in &mut self.trees {
             let mut changes = Changes::new();
