@@ -9,6 +9,7 @@ pub mod attach;
 pub mod build;
 pub mod config;
 pub mod containers;
+pub mod cp;
 pub mod deadline;
 pub mod detach_keys;
 pub mod down;

@@ -6,26 +6,22 @@ use ketch_runtime::builder::ignore::Ignore;
 
 /// What no rule is about: version control, and what editors leave beside a file while they
 /// write it (vim, emacs, kate, the JetBrains family), and our own.
-const NEVER: [&str; 14] = [
-    "**/.git",
-    "**/*~",
-    "**/.*.swp",
-    "**/.*.swx",
-    "**/.*.swo",
-    "**/.*.swn",
-    "**/4913",
-    "**/.#*",
-    "**/#*#",
-    "**/___jb_tmp___",
-    "**/___jb_old___",
-    "**/.idea",
-    "**/.*.kate-swp",
-    "**/.ketch-*",
-];
+fn is_never_meant(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 5] = [b".git", b"4913", b"___jb_tmp___", b"___jb_old___", b".idea"];
+    const HIDDEN_ENDS: [&[u8]; 5] = [b".swp", b".swx", b".swo", b".swn", b".kate-swp"];
+    NAMES.contains(&name)
+        || name.ends_with(b"~")
+        || name.starts_with(b".#")
+        || name.starts_with(b".ketch-")
+        || (name.starts_with(b"#") && name.ends_with(b"#"))
+        || (name.starts_with(b".") && HIDDEN_ENDS.iter().any(|end| name.ends_with(end)))
+}
 
 /// A rule's own patterns and those that it inherits.
 #[derive(Debug, Clone)]
 pub struct Filter {
+    /// The rule's own.
+    path: PathBuf,
     /// Each relative to a directory.
     excluded: Vec<(PathBuf, Ignore)>,
     /// Absent: all.
@@ -38,8 +34,7 @@ impl Filter {
     /// # Errors
     /// A pattern that is none.
     pub fn new(path: &Path, ignore: &[String], include: &[String]) -> Result<Self, String> {
-        let never: Vec<String> = NEVER.iter().map(|&pattern| pattern.to_owned()).collect();
-        let mut excluded = vec![(path.to_owned(), Ignore::new(&never)?)];
+        let mut excluded = Vec::new();
         if !ignore.is_empty() {
             excluded.push((path.to_owned(), Ignore::new(ignore)?));
         }
@@ -47,7 +42,11 @@ impl Filter {
             true => None,
             false => Some((path.to_owned(), Ignore::new(include)?)),
         };
-        Ok(Self { excluded, included })
+        Ok(Self {
+            path: path.to_owned(),
+            excluded,
+            included,
+        })
     }
 
     /// With patterns of a file in another directory: the `.dockerignore` of a build context.
@@ -71,6 +70,9 @@ impl Filter {
 
     /// Whether a change of this absolute path counts.
     pub fn takes(&self, path: &Path) -> bool {
+        if self.is_never(path) {
+            return false;
+        }
         let excluded = self.excluded.iter().any(|(base, ignore)| {
             relative(path, base).is_some_and(|relative| ignore.excludes(relative))
         });
@@ -80,19 +82,32 @@ impl Filter {
         !excluded && included
     }
 
+    fn is_never(&self, path: &Path) -> bool {
+        let below = path.as_os_str().as_encoded_bytes();
+        let below = below.strip_prefix(self.path.as_os_str().as_encoded_bytes());
+        below.is_some_and(|below| below.split(|byte| *byte == b'/').any(is_never_meant))
+    }
+
     /// Whether something below this directory may count.
     pub fn enters(&self, path: &Path) -> bool {
-        self.excluded.iter().all(|(base, ignore)| {
-            !ignore.may_prune()
-                || !relative(path, base).is_some_and(|relative| ignore.excludes(relative))
-        })
+        !self.is_never(path)
+            && self.excluded.iter().all(|(base, ignore)| {
+                !ignore.may_prune()
+                    || !relative(path, base).is_some_and(|relative| ignore.excludes(relative))
+            })
     }
 }
 
 /// The path below `base`; the base itself is left out by nothing.
 fn relative<'a>(path: &'a Path, base: &Path) -> Option<&'a str> {
-    let relative = path.strip_prefix(base).ok()?.to_str()?;
-    (!relative.is_empty()).then_some(relative)
+    let (path, base) = (
+        path.as_os_str().as_encoded_bytes(),
+        base.as_os_str().as_encoded_bytes(),
+    );
+    let relative = path.strip_prefix(base)?.strip_prefix(b"/")?;
+    std::str::from_utf8(relative)
+        .ok()
+        .filter(|it| !it.is_empty())
 }
 
 #[cfg(test)]

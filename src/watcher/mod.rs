@@ -9,6 +9,7 @@
 
 pub mod batch;
 pub mod filter;
+pub mod relative;
 pub mod source;
 pub mod sync;
 pub mod tree;

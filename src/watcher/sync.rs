@@ -6,9 +6,11 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use ketch_runtime::engine::containers::{Directory, FileAttributes, Files};
+use ketch_runtime::container::directory::{Directory, FileAttributes};
+use ketch_runtime::engine::containers::Files;
 use ketch_runtime::error::{Error, Result};
 
+use super::relative::Relative;
 use super::tree::{Change, Changes, Kind, Tree};
 
 /// What was not done.
@@ -32,9 +34,9 @@ pub fn apply(files: &Files, target: &Path, tree: &Tree, changes: &Changes) -> Un
         open: None,
         covered: None,
     };
-    let mut left: Option<&Path> = None;
+    let mut left: Option<&Relative> = None;
     for (path, change) in changes {
-        let is_left = left.is_some_and(|left| path.starts_with(left));
+        let is_left = left.is_some_and(|left| path.is_within(left));
         let done = match is_left {
             true => Ok(Done::Moved),
             false => copy.change(&tree.absolute(path), path, *change),
@@ -69,29 +71,29 @@ struct Copy<'a> {
     /// The last directory that something was done in: the next change is likely there too.
     open: Option<(PathBuf, Directory)>,
     /// Nothing is left below this path.
-    covered: Option<PathBuf>,
+    covered: Option<Relative>,
 }
 
 impl Copy<'_> {
-    fn at(&self, path: &Path) -> PathBuf {
-        match path.as_os_str().is_empty() {
+    fn at(&self, path: &Relative) -> PathBuf {
+        match path.is_root() {
             true => self.target.to_owned(),
-            false => self.target.join(path),
+            false => self.target.join(&**path),
         }
     }
 
-    fn change(&mut self, from: &Path, path: &Path, change: Change) -> Result<Done> {
+    fn change(&mut self, from: &Path, path: &Relative, change: Change) -> Result<Done> {
         let at = self.at(path);
         let Some(name) = at.file_name().map(OsStr::to_owned) else {
             // The target is the root itself.
             return Ok(Done::Yes);
         };
         let covered = self.covered.as_ref();
-        let is_covered = covered.is_some_and(|covered| path.starts_with(covered));
+        let is_covered = covered.is_some_and(|covered| path.is_within(covered));
         match change {
             Change::Gone if is_covered => Ok(Done::Yes),
             Change::Gone => {
-                self.covered = Some(path.to_owned());
+                self.covered = Some(path.clone());
                 let parent = at.parent().unwrap_or(&at);
                 if self.is_open(parent) {
                     self.opened(parent)?.remove(&name)?;
@@ -100,9 +102,7 @@ impl Copy<'_> {
                 }
                 Ok(Done::Yes)
             }
-            Change::Put(Kind::Directory) if path.as_os_str().is_empty() => {
-                self.opened(&at).map(|_| Done::Yes)
-            }
+            Change::Put(Kind::Directory) if path.is_root() => self.opened(&at).map(|_| Done::Yes),
             Change::Put(kind) => self.put(from, &at, &name, path, kind),
         }
     }
@@ -112,7 +112,7 @@ impl Copy<'_> {
         from: &Path,
         at: &Path,
         name: &OsStr,
-        path: &Path,
+        path: &Relative,
         kind: Kind,
     ) -> Result<Done> {
         let user = self.files.user();
@@ -122,7 +122,7 @@ impl Copy<'_> {
                 let Some((mut content, metadata)) = opened_file(from)? else {
                     return Ok(Done::Moved);
                 };
-                self.covered = Some(path.to_owned());
+                self.covered = Some(path.clone());
                 let attributes = attributes(&metadata, user);
                 let directory = self.opened(parent)?;
                 directory.put_file(name, &mut content, attributes)?;
@@ -131,7 +131,7 @@ impl Copy<'_> {
                 let (Ok(target), Ok(metadata)) = (from.read_link(), from.symlink_metadata()) else {
                     return Ok(Done::Moved);
                 };
-                self.covered = Some(path.to_owned());
+                self.covered = Some(path.clone());
                 let owner = user.unwrap_or((metadata.uid(), metadata.gid()));
                 self.opened(parent)?.put_link(name, &target, owner)?;
             }

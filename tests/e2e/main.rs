@@ -12,6 +12,7 @@
 
 mod attach;
 mod build;
+mod cp;
 mod depends_on;
 mod docker;
 mod errors;

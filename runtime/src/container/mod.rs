@@ -1,5 +1,6 @@
 //! What a container is on disk: its record (what was asked, merged with the image) and its state (what is).
 
+pub mod directory;
 pub mod documents;
 pub mod files;
 pub mod merge;

@@ -13,6 +13,7 @@ mod mounts;
 mod parent;
 mod reaper;
 mod rootfs;
+mod still;
 mod sysctls;
 mod user;
 
@@ -25,6 +26,7 @@ pub use exec::exec;
 pub(crate) use finish::user_in;
 pub(crate) use parent::new_namespaces;
 pub use parent::{Pending, start};
+pub(crate) use still::Still;
 
 /// The standard streams of a new process, as the monitor made them.
 #[derive(Debug)]

@@ -187,6 +187,33 @@ pub(super) fn build(
     Ok(built)
 }
 
+/// The tree of a container that does not run: its files, without what a kernel shows.
+pub(super) fn build_still(plan: &Plan, directory: &Path, layers: &[PathBuf]) -> Result<OwnedFd> {
+    let overlay = overlay(directory, layers).context(|| "mount the root".into())?;
+    let place = path::open_place(&mount_point(directory))?;
+    mount::attach(overlay.as_fd(), place.as_fd())?;
+    for step in &plan.steps {
+        let What::Bind {
+            source,
+            subpath,
+            recursive,
+            ..
+        } = &step.what
+        else {
+            continue;
+        };
+        // What a first start will make: hosts, resolv.conf.
+        if !source.exists() {
+            continue;
+        }
+        let private = Propagation::Rprivate;
+        take_bind(source, subpath.as_deref(), *recursive, private)
+            .and_then(|source| attach_bind(overlay.as_fd(), step, &source, *recursive))
+            .map_err(|error| error.context(format!("mount {}", step.target)))?;
+    }
+    Ok(overlay)
+}
+
 /// How layers are told to overlayfs: the newest kernels take fds, others short paths to them.
 #[derive(Clone, Copy)]
 enum Form {

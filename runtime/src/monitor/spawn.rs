@@ -145,7 +145,7 @@ pub fn start(
     })
 }
 
-fn layers(roots: &Roots, record: &Record) -> Vec<PathBuf> {
+pub fn layers(roots: &Roots, record: &Record) -> Vec<PathBuf> {
     let directory = roots.layers();
     let layers = record.layers.iter();
     layers

@@ -3,6 +3,7 @@
 mod attach;
 mod build;
 mod config;
+mod cp;
 mod create;
 mod down;
 mod exec;
@@ -40,6 +41,7 @@ pub(super) enum Verb {
     Attach(attach::Args),
     Build(build::Args),
     Config(config::Args),
+    Cp(cp::Args),
     Create(create::Args),
     Down(down::Args),
     Exec(exec::Args),
@@ -90,6 +92,7 @@ impl Verb {
             Self::Attach(args) => args.run(context),
             Self::Build(args) => args.run(context),
             Self::Config(args) => args.run(context),
+            Self::Cp(args) => args.run(context),
             Self::Create(args) => args.run(context),
             Self::Down(args) => args.run(context),
             Self::Exec(args) => args.run(context),

@@ -146,6 +146,29 @@ pub(super) enum Common {
         )]
         command: Vec<String>,
     },
+    /// Copy files/folders between a container and the local filesystem
+    Cp {
+        /// Archive mode (copy all uid/gid information)
+        #[arg(short, long)]
+        archive: bool,
+        /// Always follow symbol link in SRC_PATH
+        #[arg(short = 'L', long)]
+        follow_link: bool,
+        /// Suppress progress output during copy
+        #[arg(
+            short,
+            long,
+            value_name = "bool",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "true"
+        )]
+        quiet: Option<bool>,
+        #[arg(value_name = "SRC_PATH")]
+        from: String,
+        #[arg(value_name = "DEST_PATH", allow_hyphen_values = true)]
+        to: String,
+    },
     /// Fetch the logs of a container
     Logs {
         #[command(flatten)]
@@ -294,6 +317,21 @@ impl Common {
             Self::Run(args) => args.run(context),
             Self::Create(args) => args.run(context),
             exec @ Self::Exec { .. } => exec.exec(context),
+            Self::Cp {
+                archive,
+                follow_link,
+                quiet,
+                from,
+                to,
+            } => {
+                let options = ops::cp::Options {
+                    archive,
+                    follow: follow_link,
+                    // Where nobody looks there is nothing to say.
+                    quiet: quiet.unwrap_or_else(|| !std::io::stdout().is_terminal()),
+                };
+                ops::cp::run(context, &from, &to, options)
+            }
             Self::Logs { logs, container } => {
                 containers::logs(context, &container, &logs.query()?, logs.timestamps)
             }

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::mem;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
@@ -25,6 +24,7 @@ use super::{Context, Error, Result, up};
 use crate::loader::Loaded;
 use crate::model::WatchAction;
 use crate::watcher::batch::Batch;
+use crate::watcher::relative::Relative;
 use crate::watcher::source::{Hint, Source};
 use crate::watcher::tree::Changes;
 use replicas::Replicas;
@@ -116,11 +116,11 @@ struct Session<'a> {
     /// What is not copied yet, for each rule.
     pending: Vec<Changes>,
     /// What is still being written, for each rule: copied when it is closed, or all is calm.
-    open: Vec<BTreeSet<PathBuf>>,
+    open: Vec<BTreeSet<Relative>>,
     /// What a container refused, for each rule: the next change is another try.
     refused: Vec<Changes>,
     /// What has changed in this batch, for each rule.
-    changed: Vec<BTreeSet<PathBuf>>,
+    changed: Vec<BTreeSet<Relative>>,
     replicas: Replicas,
     batch: Batch,
     /// Compose files and their variables.
@@ -338,10 +338,10 @@ impl<'a> Session<'a> {
             }
             self.keep(index, found);
             let tree = &self.rules[index].tree;
-            if let Ok(path) = hint.path.strip_prefix(tree.root()) {
+            if let Some(path) = Relative::below(&hint.path, tree.root()) {
                 match hint.settled {
-                    true => drop(self.open[index].remove(path)),
-                    false => drop(self.open[index].insert(path.to_owned())),
+                    true => drop(self.open[index].remove(&path)),
+                    false => drop(self.open[index].insert(path)),
                 }
             }
         }
@@ -423,7 +423,7 @@ impl<'a> Session<'a> {
         for (watched, changed) in self.rules.iter().zip(&self.changed) {
             let shown = changed
                 .iter()
-                .filter(|path| !path.as_os_str().is_empty() || changed.len() == 1)
+                .filter(|path| !path.is_root() || changed.len() == 1)
                 .map(|path| {
                     let absolute = watched.tree.absolute(path);
                     let base = &self.loaded.project.working_dir;

@@ -103,7 +103,7 @@ impl Replicas {
         for _ in 0..2 {
             let files = match self.open.remove(id).filter(is_current) {
                 Some(files) => files,
-                None => context.engine.files(id.as_str())?,
+                None => context.engine.running_files(id.as_str())?,
             };
             let undone = if is_whole {
                 sync::apply(&files, target, &watched.tree, changes)

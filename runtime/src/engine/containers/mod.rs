@@ -30,7 +30,7 @@ use jiff::Timestamp;
 
 pub use attach::{Attached, Ended};
 pub use exec::Exec;
-pub use files::{Directory, FileAttributes, Files};
+pub use files::Files;
 pub use find::BUILDER_LABEL;
 pub use logs::LogReader;
 pub use stats::Stats;
