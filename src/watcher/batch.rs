@@ -33,11 +33,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Something has changed; `settled` unless it is a file that may still be written to.
-    pub fn note(&mut self, now: Instant, settled: bool) {
+    /// So much has changed; `settled` unless it is a file that may still be written to.
+    pub fn note(&mut self, now: Instant, count: usize, settled: bool) {
         self.begun.get_or_insert(now);
         self.last = Some(now);
-        self.events += 1;
+        self.events += count;
         self.is_open = !settled;
     }
 
@@ -58,7 +58,8 @@ impl Batch {
         Some((last + wait).min(begun + LONGEST))
     }
 
-    /// When what has changed is to be copied, though there may be more to come.
+    /// When what has changed is to be copied, but for what is still being written, though there
+    /// may be more to come.
     pub fn copy_due(&self) -> Option<Instant> {
         let (begun, due) = (self.begun?, self.due()?);
         let (since, copied) = self.copied.unwrap_or((begun, 0));
@@ -67,7 +68,7 @@ impl Batch {
             CHUNK.. => since,
             _ => since + CHUNK_WAIT,
         };
-        Some(if self.is_open { due } else { early.min(due) })
+        Some(early.min(due))
     }
 
     /// All that has come so far is copied.
@@ -97,11 +98,13 @@ mod tests {
         let start = Instant::now();
         let mut batch = Batch::default();
         assert_eq!(batch.due(), None);
-        batch.note(start, false);
+        batch.note(start, 1, false);
         assert_eq!(after(&batch, start), 150, "its writer may not be done");
-        batch.note(start + Duration::from_millis(1), true);
+        batch.note(start + Duration::from_millis(1), 1, true);
         assert_eq!(after(&batch, start), 3);
         assert_eq!(batch.copy_due(), batch.due());
+        batch.note(start + Duration::from_millis(1), 1, false);
+        assert_eq!(batch.copy_due(), Some(start + CHUNK_WAIT));
     }
 
     #[test]
@@ -109,28 +112,28 @@ mod tests {
         let start = Instant::now();
         let mut batch = Batch::default();
         for _ in 0..30 {
-            batch.note(start, true);
+            batch.note(start, 1, true);
         }
         assert_eq!(after(&batch, start), 40);
         let mut now = start;
         for _ in 0..300 {
             now += Duration::from_millis(1);
-            batch.note(now, true);
+            batch.note(now, 1, true);
         }
         assert_eq!(after(&batch, start), 340);
         assert_eq!(batch.copy_due(), Some(start), "enough to be copied");
         batch.copied(now);
         assert_eq!(batch.copy_due(), batch.due());
-        batch.note(now, true);
+        batch.note(now, 1, true);
         assert_eq!(batch.copy_due(), batch.due().min(Some(now + CHUNK_WAIT)));
         for _ in 0..100 {
             now += Duration::from_millis(30);
-            batch.note(now, true);
+            batch.note(now, 1, true);
         }
         assert_eq!(after(&batch, start), 2000, "it never calms");
         batch.done(now);
         assert_eq!(batch.due(), None);
-        batch.note(now + Duration::from_millis(5), true);
+        batch.note(now + Duration::from_millis(5), 1, true);
         assert_eq!(after(&batch, now), 45, "it is not over");
     }
 }

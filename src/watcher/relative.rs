@@ -33,6 +33,11 @@ impl Relative {
         Some(Self(self.0.parent()?.to_owned()))
     }
 
+    /// The directories that it is in, the nearest first.
+    pub fn above(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(self.parent(), Self::parent)
+    }
+
     /// Whether it is the rule's own path.
     pub fn is_root(&self) -> bool {
         self.0.as_os_str().is_empty()

@@ -5,6 +5,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use ketch_runtime::container::directory::{Directory, FileAttributes};
 use ketch_runtime::engine::containers::Files;
@@ -25,38 +26,70 @@ pub struct Undone {
     pub error: Option<Error>,
 }
 
-/// Carries changes below a target in a container, as far as it can be done.
+/// More files than this are copied by several threads.
+const MANY: usize = 64;
+
+/// Carries changes below a target in a container, as far as it can be done: the directories and
+/// what is gone first, in order, then the files, by as many threads as there are processors.
 pub fn apply(files: &Files, target: &Path, tree: &Tree, changes: &Changes) -> Undone {
-    let mut undone = Undone::default();
-    let mut copy = Copy {
-        files,
-        target,
-        open: None,
-        covered: None,
-    };
-    let mut left: Option<&Relative> = None;
+    let mut skeleton = Copy::new(files, target, tree);
+    let mut regular: Vec<&Relative> = Vec::new();
+    let mut replaced: Vec<(&Relative, &Relative)> = Vec::new();
     for (path, change) in changes {
-        let is_left = left.is_some_and(|left| path.is_within(left));
-        let done = match is_left {
-            true => Ok(Done::Moved),
-            false => copy.change(&tree.absolute(path), path, *change),
-        };
-        match done {
-            Ok(Done::Yes) => {}
-            Ok(Done::Moved) => {
-                left = left.filter(|_| is_left).or(Some(path));
-                undone.moved.insert(path.clone(), *change);
+        match (change, regular.last()) {
+            (Change::Put(Kind::File), _) => regular.push(path),
+            // It goes with the directory that the file takes the place of.
+            (Change::Gone, Some(file)) if path.is_within(file) => replaced.push((file, path)),
+            _ => skeleton.carry(path, *change),
+        }
+    }
+    let mut undone = skeleton.undone;
+    if !undone.moved.is_empty() {
+        // Where the way to a file is not what it was, the file waits too.
+        regular.retain(|path| {
+            let waits = path.above().any(|above| undone.moved.contains_key(&above));
+            if waits {
+                let change = Change::Put(Kind::File);
+                undone.moved.insert((*path).clone(), change);
             }
-            Err(error) => {
-                let at = copy.at(path);
-                undone.refused.insert(path.clone(), *change);
-                undone
-                    .error
-                    .get_or_insert_with(|| error.context(format!("{}", at.display())));
-            }
+            !waits
+        });
+    }
+    let copy = |paths: &[&Relative]| {
+        let mut copy = Copy::new(files, target, tree);
+        for path in paths {
+            copy.carry(path, Change::Put(Kind::File));
+        }
+        copy.undone
+    };
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(8);
+    let share = regular.len().div_ceil(threads).max(MANY);
+    thread::scope(|scope| {
+        // Neighbours stay together: they are in the same directories.
+        let mut shares = regular.chunks(share);
+        let own = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|share| scope.spawn(|| copy(share))).collect();
+        undone.add(copy(own));
+        for other in others {
+            undone.add(other.join().unwrap_or_default());
+        }
+    });
+    for (file, gone) in replaced {
+        if undone.moved.contains_key(file) || undone.refused.contains_key(file) {
+            undone.moved.insert(gone.clone(), Change::Gone);
         }
     }
     undone
+}
+
+impl Undone {
+    fn add(&mut self, other: Self) {
+        self.moved.extend(other.moved);
+        self.refused.extend(other.refused);
+        self.error = self.error.take().or(other.error);
+    }
 }
 
 enum Done {
@@ -68,13 +101,52 @@ enum Done {
 struct Copy<'a> {
     files: &'a Files,
     target: &'a Path,
+    tree: &'a Tree,
+    undone: Undone,
+    /// What is below this waits, as its directory does.
+    waiting: Option<Relative>,
     /// The last directory that something was done in: the next change is likely there too.
     open: Option<(PathBuf, Directory)>,
     /// Nothing is left below this path.
     covered: Option<Relative>,
 }
 
-impl Copy<'_> {
+impl<'a> Copy<'a> {
+    fn new(files: &'a Files, target: &'a Path, tree: &'a Tree) -> Self {
+        Self {
+            files,
+            target,
+            tree,
+            undone: Undone::default(),
+            waiting: None,
+            open: None,
+            covered: None,
+        }
+    }
+
+    fn carry(&mut self, path: &Relative, change: Change) {
+        let waits = |waiting: &Relative| path.is_within(waiting);
+        let done = match self.waiting.as_ref().is_some_and(waits) {
+            true => Ok(Done::Moved),
+            false => self.change(&self.tree.absolute(path), path, change),
+        };
+        match done {
+            Ok(Done::Yes) => {}
+            Ok(Done::Moved) => {
+                if !self.waiting.as_ref().is_some_and(waits) {
+                    self.waiting = Some(path.clone());
+                }
+                self.undone.moved.insert(path.clone(), change);
+            }
+            Err(error) => {
+                let at = self.at(path);
+                self.undone.refused.insert(path.clone(), change);
+                let error = error.context(at.display().to_string());
+                self.undone.error.get_or_insert(error);
+            }
+        }
+    }
+
     fn at(&self, path: &Relative) -> PathBuf {
         match path.is_root() {
             true => self.target.to_owned(),
@@ -93,13 +165,13 @@ impl Copy<'_> {
         match change {
             Change::Gone if is_covered => Ok(Done::Yes),
             Change::Gone => {
-                self.covered = Some(path.clone());
                 let parent = at.parent().unwrap_or(&at);
                 if self.is_open(parent) {
                     self.opened(parent)?.remove(&name)?;
                 } else if let Some(directory) = self.files.directory(parent)? {
                     directory.remove(&name)?;
                 }
+                self.covered = Some(path.clone());
                 Ok(Done::Yes)
             }
             Change::Put(Kind::Directory) if path.is_root() => self.opened(&at).map(|_| Done::Yes),
@@ -122,7 +194,6 @@ impl Copy<'_> {
                 let Some((mut content, metadata)) = opened_file(from)? else {
                     return Ok(Done::Moved);
                 };
-                self.covered = Some(path.clone());
                 let attributes = attributes(&metadata, user);
                 let directory = self.opened(parent)?;
                 directory.put_file(name, &mut content, attributes)?;

@@ -7,12 +7,12 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::id::Id;
 
 /// See the module.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub enum FileKind {
     Other,
 }
 
+/// What is made has a name of its own until it is whole; one that is taken is passed over.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 /// Files up to this are one read and one write.
 const CHUNK: usize = 16 * 1024;
 
@@ -103,7 +105,7 @@ impl Directory {
         content: &mut File,
         attributes: FileAttributes,
     ) -> Result<()> {
-        let mut made = Made::file(self.fd())?;
+        let mut made = Made::file(self.fd(), attributes.mode)?;
         copy(content, &made.file).map_err(Error::from)?;
         set(made.file.as_fd(), attributes)?;
         match self.replace(&mut made.name, name) {
@@ -130,7 +132,7 @@ impl Directory {
         mut content: impl io::Read,
         attributes: FileAttributes,
     ) -> Result<()> {
-        let mut made = Made::file(self.fd())?;
+        let mut made = Made::file(self.fd(), attributes.mode)?;
         io::copy(&mut content, &mut made.file)?;
         set(made.file.as_fd(), attributes)?;
         Ok(self.replace(&mut made.name, name)?)
@@ -318,12 +320,13 @@ struct Made<'a> {
 }
 
 impl<'a> Made<'a> {
-    fn file(directory: BorrowedFd<'a>) -> Result<Self> {
+    /// With that mode already, as far as it gives nobody another's rights.
+    fn file(directory: BorrowedFd<'a>, mode: u32) -> Result<Self> {
+        let mode = Mode::from_raw_mode(mode & 0o777);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = None;
         let name = Unnamed::made(directory, |name| {
-            let mode = Mode::RUSR | Mode::WUSR;
             file = Some(rustix::fs::openat(directory, name, flags, mode)?);
             Ok(())
         })?;
@@ -343,8 +346,8 @@ impl<'a> Unnamed<'a> {
         mut make: impl FnMut(&str) -> Result<(), Errno>,
     ) -> Result<Self> {
         loop {
-            let id = Id::random()?;
-            let name = format!(".ketch-{}", id.short());
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!(".ketch-{}-{number}", std::process::id());
             match make(&name) {
                 Ok(()) => {
                     return Ok(Self {
@@ -376,9 +379,15 @@ fn ids((uid, gid): (u32, u32)) -> (Option<Uid>, Option<Gid>) {
 
 fn set(fd: BorrowedFd<'_>, attributes: FileAttributes) -> Result<()> {
     let (uid, gid) = ids((attributes.uid, attributes.gid));
+    let mode = attributes.mode & 0o7777;
+    let now = rustix::fs::fstat(fd)?;
     // The owner first: a change of it takes away what the mode may give.
-    rustix::fs::fchown(fd, uid, gid)?;
-    rustix::fs::fchmod(fd, Mode::from_raw_mode(attributes.mode & 0o7777))?;
+    if (now.st_uid, now.st_gid) != (attributes.uid, attributes.gid) {
+        rustix::fs::fchown(fd, uid, gid)?;
+    }
+    if now.st_mode & 0o7777 != mode || mode & 0o6000 != 0 {
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?;
+    }
     let time = Timespec {
         tv_sec: attributes.modified.0,
         tv_nsec: attributes.modified.1.into(),

@@ -26,7 +26,7 @@ use crate::model::WatchAction;
 use crate::watcher::batch::Batch;
 use crate::watcher::relative::Relative;
 use crate::watcher::source::{Hint, Source};
-use crate::watcher::tree::Changes;
+use crate::watcher::tree::{Change, Changes, Kind};
 use replicas::Replicas;
 use rules::Watched;
 
@@ -122,6 +122,7 @@ struct Session<'a> {
     /// What has changed in this batch, for each rule.
     changed: Vec<BTreeSet<Relative>>,
     replicas: Replicas,
+    known_members: Option<Vec<Member>>,
     batch: Batch,
     /// Compose files and their variables.
     files: reload::Files,
@@ -163,6 +164,7 @@ impl<'a> Session<'a> {
             changed: Vec::new(),
             rules,
             replicas: Replicas::default(),
+            known_members: None,
             batch: Batch::default(),
             files,
             loaded,
@@ -332,14 +334,17 @@ impl<'a> Session<'a> {
             }
             let mut found = Changes::new();
             watched.tree.look(hint, &mut self.source, &mut found);
-            let is_closed = hint.settled && self.batch.due().is_some();
+            let path = Relative::below(&hint.path, watched.tree.root());
+            // Only a file that was made is still to be written.
+            let change = path.as_ref().and_then(|path| found.get(path));
+            let settled = hint.settled || change.is_some_and(|it| *it != Change::Put(Kind::File));
+            let is_closed = settled && self.batch.due().is_some();
             if !found.is_empty() || is_closed {
-                self.batch.note(now, hint.settled);
+                self.batch.note(now, found.len(), settled);
             }
             self.keep(index, found);
-            let tree = &self.rules[index].tree;
-            if let Some(path) = Relative::below(&hint.path, tree.root()) {
-                match hint.settled {
+            if let Some(path) = path {
+                match settled {
                     true => drop(self.open[index].remove(&path)),
                     false => drop(self.open[index].insert(path)),
                 }
@@ -355,7 +360,7 @@ impl<'a> Session<'a> {
             let tree = &mut self.rules[index].tree;
             tree.look_around(&mut self.source, &mut found);
             if !found.is_empty() || self.replicas.are_behind() {
-                self.batch.note(now, true);
+                self.batch.note(now, found.len(), true);
             }
             self.keep(index, found);
         }
@@ -382,7 +387,10 @@ impl<'a> Session<'a> {
         if !self.rules.iter().any(|watched| watched.rule.action.syncs()) {
             return Ok(());
         }
-        let members = self.members()?;
+        let members = match self.known_members.take() {
+            Some(members) if !is_calm => members,
+            _ => self.members()?,
+        };
         for index in 0..self.rules.len() {
             let watched = &self.rules[index];
             if !watched.rule.action.syncs() {
@@ -406,7 +414,7 @@ impl<'a> Session<'a> {
                     .error(format_args!("⦿ could not sync {failure}"));
             }
             if !copied.moved.is_empty() {
-                self.batch.note(Instant::now(), true);
+                self.batch.note(Instant::now(), copied.moved.len(), true);
             }
             // What has been told of them since counts more.
             for (path, change) in copied.moved {
@@ -414,6 +422,8 @@ impl<'a> Session<'a> {
             }
             self.refused[index].extend(copied.refused);
         }
+        // In a storm they are not looked up for every part of it.
+        self.known_members = Some(members).filter(|_| !is_calm);
         Ok(())
     }
 

@@ -49,7 +49,7 @@ impl Files {
             tree.look_around(source, &mut changes);
         }
         if !changes.is_empty() && !is_first {
-            self.batch.note(Instant::now(), true);
+            self.batch.note(Instant::now(), 1, true);
         }
     }
 
@@ -66,7 +66,7 @@ impl Files {
             }
             let is_closed = hint.settled && self.batch.due().is_some();
             if !changes.is_empty() || is_closed {
-                self.batch.note(Instant::now(), hint.settled);
+                self.batch.note(Instant::now(), 1, hint.settled);
             }
         }
     }
