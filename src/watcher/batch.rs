@@ -16,7 +16,7 @@ const MANY: usize = 24;
 const RECENT: Duration = Duration::from_millis(100);
 /// Copying does not wait for calm: so many, or so long.
 const CHUNK: usize = 256;
-const CHUNK_WAIT: Duration = Duration::from_millis(50);
+const CHUNK_WAIT: Duration = Duration::from_millis(8);
 
 /// What has come since the last time that something was done.
 #[derive(Debug, Default)]
