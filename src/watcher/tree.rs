@@ -1,6 +1,6 @@
 //! The files of a rule as they were when they were last looked at, and what has changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -105,6 +105,8 @@ pub struct Tree {
     /// By their path below the root; its own is empty.
     entries: BTreeMap<Relative, Entry>,
     round: Round,
+    /// What was not there before this batch.
+    new: BTreeSet<Relative>,
 }
 
 /// A look at what a number of hints say, all of which came before it.
@@ -123,7 +125,18 @@ impl Tree {
             filter,
             entries: BTreeMap::new(),
             round: Round::default(),
+            new: BTreeSet::new(),
         }
+    }
+
+    /// Whether it was made in this batch and is gone again: what tools write aside and rename.
+    pub fn came_and_went(&self, path: &Relative) -> bool {
+        self.new.contains(path) && !self.entries.contains_key(path)
+    }
+
+    /// A batch is dealt with.
+    pub fn end_batch(&mut self) {
+        self.new.clear();
     }
 
     /// What is looked at from now on need not be looked at again for hints that have been read
@@ -200,6 +213,9 @@ impl Tree {
         let was_directory = known.is_some_and(|known| known.kind == Kind::Directory);
         let is_same = known.is_some_and(|known| known.number == now.number);
         let differs = known.is_none_or(|known| known.differs(&now));
+        if known.is_none() {
+            self.new.insert(path.clone());
+        }
         if was_directory && !is_directory {
             self.gone_below(path, changes);
         }

@@ -24,6 +24,10 @@ impl Session<'_> {
     /// next change is another try.
     pub(super) fn act(&mut self) -> Result<()> {
         let begun = self.batch.begun().unwrap_or_else(Instant::now);
+        for (watched, changed) in self.rules.iter_mut().zip(&mut self.changed) {
+            changed.retain(|path| !watched.tree.came_and_went(path));
+            watched.tree.end_batch();
+        }
         let todo = self.todo();
         let shown = self.changes_shown();
         self.changed

@@ -231,6 +231,7 @@ impl<'a> Session<'a> {
         for watched in &mut self.rules {
             let mut known = Changes::new();
             watched.tree.look_around(&mut self.source, &mut known);
+            watched.tree.end_batch();
         }
         Ok(())
     }
