@@ -340,6 +340,54 @@ fn changes_restart_run_commands_and_rebuild() {
     world.assert_clean();
 }
 
+/// A save that breaks a program must not lock out the one that mends it.
+#[test]
+fn a_container_that_fails_again_and_again_is_given_what_mends_it() {
+    let world = World::new();
+    let project = world.project(
+        "app",
+        "services:
+  web:
+    image: busybox
+    command: sh -c 'sh /conf/script && exec sleep 1000'
+    restart: always
+    develop:
+      watch:
+        - {path: conf, action: sync+restart, target: /conf, initial_sync: true}
+        - {path: more, action: sync, target: /more}
+",
+    );
+    project.write("conf/script", "exit 1");
+    let mut watch = Running::new(&project, &["watch"]);
+    watch.says("Watch enabled");
+    let status = || {
+        let listed = project.ketch(&["ps", "-a", "--format", "{{.State}}"]).ok();
+        listed.stdout.trim().to_owned()
+    };
+    eventually("it fails", || status() == "restarting");
+    project.write("more/file", "more");
+    watch.says("more/file");
+    project.write("conf/script", "exit 0");
+    watch.says("restarted");
+    eventually("it is mended", || status() == "running");
+    assert_eq!(
+        project.exec("web", "cat /conf/script /more/file"),
+        "exit 0more"
+    );
+    watch.interrupted();
+    // One that does not run at all has what was saved meanwhile when it is started.
+    let mut watch = Running::new(&project, &["watch"]);
+    watch.says("Watch enabled");
+    project.ketch(&["stop", "-t", "1", "web"]).ok();
+    project.write("more/file", "later");
+    watch.says("more/file");
+    project.ketch(&["start", "web"]).ok();
+    assert_eq!(project.exec("web", "cat /more/file"), "later");
+    watch.interrupted();
+    project.ketch(&["down", "-t", "1"]).ok();
+    world.assert_clean();
+}
+
 #[test]
 fn up_shows_what_restarted_containers_write_without_gap_or_repetition() {
     let world = World::new();

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use ketch_runtime::cancel::Cancel;
+use ketch_runtime::container::state::Status;
 use ketch_runtime::store::lock::{self, Guard, Lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -408,7 +409,19 @@ impl<'a> Session<'a> {
                 }
             }
             let rule = (index, watched);
+            // Those that fail again and again are held back while they are copied to.
+            let failing = members.iter().any(|member| {
+                let status = member.container.state.status;
+                member.service == watched.service && status == Status::Restarting
+            });
+            let replaced = vec![watched.service.clone()];
+            if failing {
+                (self.tell)(Notice::Replacing(replaced.clone()));
+            }
             let copied = self.replicas.copy(self.context, &members, rule, &changes);
+            if failing {
+                (self.tell)(Notice::Replaced(replaced));
+            }
             for failure in copied.failures {
                 self.context
                     .ui

@@ -1,10 +1,10 @@
-//! The running containers of a service, and what each of them has been given.
+//! The containers of a service, and what each of them has been given.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use ketch_runtime::container::state::Status;
-use ketch_runtime::engine::containers::Files;
+use ketch_runtime::engine::containers::{Files, StopOptions};
 use ketch_runtime::error::{Error, ErrorKind};
 use ketch_runtime::store::id::Id;
 
@@ -20,8 +20,34 @@ pub(super) struct Replicas {
     open: HashMap<Id, Files>,
     /// They have all that was copied by the rule since they were made.
     known: HashSet<(usize, Id)>,
-    /// They did not run: all is copied when they do.
+    /// They could not be copied to: all is copied when they can.
     behind: HashSet<(usize, Id)>,
+}
+
+/// Into one that does not run. One that is about to be started again, because what it was given
+/// before makes it fail, is held back until it has what may mend it.
+fn between_runs(
+    context: &Context,
+    id: &Id,
+    watched: &Watched,
+    changes: &Changes,
+) -> Result<Undone, Error> {
+    let engine = &context.engine;
+    let name = id.as_str();
+    let is_restarting = engine.container(name)?.state.status.is_active();
+    if is_restarting {
+        engine.stop_container(name, &StopOptions::default())?;
+    }
+    let mut all = changes.clone();
+    all.extend(watched.tree.all());
+    let files = engine.files(name)?;
+    let target = Path::new(&watched.rule.target);
+    let undone = sync::apply(&files, target, &watched.tree, &all);
+    drop(files);
+    if is_restarting {
+        engine.start_container(name)?;
+    }
+    Ok(undone)
 }
 
 /// What came of copying.
@@ -49,8 +75,8 @@ impl Replicas {
         !self.behind.is_empty()
     }
 
-    /// Copies changes into all running containers of the rule's service; one that is new or was
-    /// behind is given everything.
+    /// Copies changes into all containers of the rule's service; one that is new, was behind or
+    /// does not run is given everything.
     pub(super) fn copy(
         &mut self,
         context: &Context,
@@ -63,16 +89,21 @@ impl Replicas {
         for member in members.iter().filter(of_service) {
             let key = (rule, member.container.record.id.clone());
             let is_whole = self.known.contains(&key) && !self.behind.contains(&key);
-            if member.container.state.status != Status::Running {
-                if !changes.is_empty() {
-                    self.behind.insert(key);
-                }
-                continue;
-            }
             if is_whole && changes.is_empty() {
                 continue;
             }
-            match self.copy_into(context, &key.1, watched, changes, is_whole) {
+            let result = match member.container.state.status {
+                Status::Running | Status::Paused => self
+                    .copy_into(context, &key.1, watched, changes, is_whole)
+                    .or_else(|error| match context.engine.container(key.1.as_str()) {
+                        Ok(now) if now.state.status != Status::Running => {
+                            between_runs(context, &key.1, watched, changes)
+                        }
+                        _ => Err(error),
+                    }),
+                _ => between_runs(context, &key.1, watched, changes),
+            };
+            match result {
                 Ok(undone) => {
                     self.behind.remove(&key);
                     self.known.insert(key);
