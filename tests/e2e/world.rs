@@ -291,6 +291,13 @@ impl Project<'_> {
 impl Drop for Project<'_> {
     fn drop(&mut self) {
         let down = self.ketch(&["down", "--volumes", "--remove-orphans", "--timeout", "0"]);
+        if down.code != 0 {
+            // A test that failed may have left a file that can't be read: its containers go by name.
+            let all = self.ketch(&["container", "ls", "-aq"]).stdout;
+            let mut remove = vec!["container", "rm", "-f", "-v"];
+            remove.extend(all.lines());
+            drop(self.ketch(&remove));
+        }
         if std::thread::panicking() {
             eprintln!("{}", down.stderr);
         }
