@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 use ketch_runtime::cancel::Cancel;
+use ketch_runtime::container::record::Record;
+use ketch_runtime::container::state::State;
 use ketch_runtime::engine::Engine;
 use ketch_runtime::engine::containers::LogQuery;
 use ketch_runtime::error::Result;
@@ -20,13 +22,22 @@ pub fn evidence(engine: &Engine, name: &str) -> Result<Evidence> {
         let told = engine.watch_container(name)?.next(&Cancel::new()?)?;
         state = told.unwrap_or(state);
     }
+    Ok(gathered(engine, container.record, state))
+}
+
+/// As it was in a state that it was seen in.
+///
+/// # Errors
+/// When there is no such container.
+pub fn evidence_at(engine: &Engine, name: &str, state: State) -> Result<Evidence> {
+    let record = engine.container(name)?.record;
+    Ok(gathered(engine, record, state))
+}
+
+fn gathered(engine: &Engine, record: Record, state: State) -> Evidence {
     // A log that can't be read explains nothing, and is no failure of its own.
-    let log = last_lines(engine, name, state.started_at).unwrap_or_default();
-    Ok(Evidence {
-        record: container.record,
-        state,
-        log,
-    })
+    let log = last_lines(engine, &record.name, state.started_at).unwrap_or_default();
+    Evidence { record, state, log }
 }
 
 /// Of the last run: what an earlier one wrote was about another failure.

@@ -27,7 +27,7 @@ use ketch_runtime::failpoint::{self, Point};
 
 pub use backend::Backend;
 pub use engine::EngineBackend;
-pub use evidence::evidence;
+pub use evidence::{evidence, evidence_at};
 pub use failure::Failure;
 pub use files::DiskFiles;
 pub use observe::{observe, project_names};

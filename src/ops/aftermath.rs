@@ -31,9 +31,9 @@ pub fn tell(context: &Context, plan: &Plan) -> Result<()> {
     }
     let deadline = Deadline::after(context, ATTENTION)?;
     let ended = ended(&context.engine, &started, &deadline.cancel);
-    for name in ended {
+    for (name, state) in ended {
         // One that is removed meanwhile has no story.
-        let Ok(evidence) = executor::evidence(&context.engine, name) else {
+        let Ok(evidence) = executor::evidence_at(&context.engine, name, state) else {
             continue;
         };
         if explain::has_failed(&evidence.state) {
@@ -53,32 +53,31 @@ fn started(plan: &Plan) -> IndexSet<&str> {
     names.collect()
 }
 
-/// Those that end before the watch does.
-fn ended<'a>(engine: &Engine, names: &IndexSet<&'a str>, cancel: &Cancel) -> Vec<&'a str> {
+/// Those that end before the watch does, and how: one that is started again at once runs by the
+/// time that it is told of.
+fn ended<'a>(engine: &Engine, names: &IndexSet<&'a str>, cancel: &Cancel) -> Vec<(&'a str, State)> {
     thread::scope(|scope| {
         let watches: Vec<_> = names
             .iter()
-            .map(|name| (*name, scope.spawn(move || ends(engine, name, cancel))))
+            .map(|name| (*name, scope.spawn(move || end(engine, name, cancel))))
             .collect();
         let ended = watches.into_iter().filter_map(|(name, watch)| {
             // A watch that panicked has seen nothing.
-            watch.join().unwrap_or(false).then_some(name)
+            Some((name, watch.join().ok().flatten()?))
         });
         ended.collect()
     })
 }
 
-fn ends(engine: &Engine, name: &str, cancel: &Cancel) -> bool {
-    let Ok(mut watch) = engine.watch_container(name) else {
-        return false;
-    };
+fn end(engine: &Engine, name: &str, cancel: &Cancel) -> Option<State> {
+    let mut watch = engine.watch_container(name).ok()?;
     loop {
-        match watch.next(cancel) {
-            Ok(Some(state)) if is_over(&state) => return true,
-            Ok(Some(state)) if is_healthy(&state) => return false,
-            Ok(Some(_)) => {}
-            Ok(None) => return true,
-            Err(_) => return false,
+        let state = watch.next(cancel).ok()??;
+        if is_over(&state) {
+            return Some(state);
+        }
+        if is_healthy(&state) {
+            return None;
         }
     }
 }

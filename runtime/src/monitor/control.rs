@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Uid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -323,15 +323,46 @@ impl Client {
     /// # Errors
     /// What the monitor answered.
     pub fn answer_within(&self, most: Duration) -> Result<Option<Answer>> {
+        match self.wait_within(most)? {
+            true => self.answer(None).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether there is an answer within this time, or the end of the connection.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait_within(&self, most: Duration) -> Result<bool> {
         let timeout = Timespec {
             tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(most.subsec_nanos()),
         };
         let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
-            Ok(0) => Ok(None),
-            Ok(_) | Err(Errno::INTR) => self.answer(None).map(Some),
+            Ok(0) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(Errno::INTR) => self.wait_within(most),
             Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether the monitor has read what it was asked; waits until it answers or is gone.
+    ///
+    /// One that was killed before has done nothing of it, and who asks may ask its successor.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn is_heard(&self) -> Result<bool> {
+        loop {
+            let mut first = [0_u8];
+            match rustix::net::recv(&self.socket, &mut first, RecvFlags::PEEK) {
+                Ok(_) => return Ok(true),
+                // A socket that is closed with something unread in it tells the other side.
+                Err(Errno::CONNRESET) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use super::kill::not_running;
+use super::kill::{not_running, unanswered};
 use super::{ExecSpec, ExecStdio};
 use crate::cancel::Cancel;
 use crate::container::Container;
@@ -45,14 +45,18 @@ impl Engine {
             privileged: spec.privileged,
             stdio: streams,
         }));
-        let (client, container) = self.ask_fit(&id, &ask, &fds, check)?;
+        let (client, _) = self.ask_fit(&id, &ask, &fds, check)?;
         match client.answer(None)? {
             Some((Reply::Started { .. }, mut fds)) => Ok(Exec {
                 client,
                 terminal: fds.pop(),
                 exit_code: None,
             }),
-            _ => Err(not_running(&container)),
+            // It has ended meanwhile; or its monitor was killed, and perhaps the process runs.
+            _ => {
+                check(&self.settled(&id)?)?;
+                Err(unanswered(&id))
+            }
         }
     }
 }

@@ -151,7 +151,8 @@ pub struct ProcessRow {
 }
 
 impl Engine {
-    /// Asks the monitor of a container that is fit to be asked.
+    /// Asks the monitor of a container that is fit to be asked. What it says has come when this
+    /// returns; a monitor that was killed before it read the question is followed by the next.
     fn ask_fit(
         &self,
         id: &Id,
@@ -164,7 +165,10 @@ impl Engine {
             let container = self.settled(id)?;
             check(&container)?;
             if let Some(client) = Client::ask(self.roots(), id, ask.clone(), &fds)? {
-                return Ok((client, container));
+                self.wait_for_word(id, &client)?;
+                if client.is_heard()? {
+                    return Ok((client, container));
+                }
             }
             // It is just leaving, or was killed: the next look tells.
             std::thread::sleep(Duration::from_micros(200));

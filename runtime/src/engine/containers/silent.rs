@@ -32,15 +32,22 @@ impl Engine {
     /// Waits for an answer for as long as the monitor listens at all; `None` when it is gone,
     /// or had to be killed.
     pub(super) fn answer(&self, id: &Id, client: &Client) -> Result<Answer> {
-        loop {
-            if let Some(answer) = client.answer_within(FIRST_WAIT)? {
-                return Ok(answer);
-            }
+        match self.wait_for_word(id, client)? {
+            true => client.answer(None),
+            false => Ok(None),
+        }
+    }
+
+    /// Waits for an answer, or for the end of the connection; false when the monitor did not
+    /// listen and was killed.
+    pub(super) fn wait_for_word(&self, id: &Id, client: &Client) -> Result<bool> {
+        while !client.wait_within(FIRST_WAIT)? {
             if !self.listens(id)? {
                 self.replace_monitor(id, client)?;
-                return Ok(None);
+                return Ok(false);
             }
         }
+        Ok(true)
     }
 
     /// Whether the monitor says anything. One that is gone has said it by that.
