@@ -239,6 +239,8 @@ points! {
 
     /// Guards: a watch for changed files.
     FileWatch "file-watch"
+    /// Guards: a watch for a directory's entries.
+    DirectoryWatch "directory-watch"
 }
 
 #[cfg(not(feature = "failpoints"))]

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use ketch_runtime::failpoint::{self, Point};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
@@ -68,7 +69,9 @@ impl Source {
     /// # Errors
     /// When the kernel gives none for another reason than a limit.
     pub fn new() -> Result<Self, Errno> {
-        let (inotify, limit) = match inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) {
+        let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
+        let inotify = failpoint::guard(Point::FileWatch).and_then(|()| inotify::init(flags));
+        let (inotify, limit) = match inotify {
             Ok(fd) => (Some(fd), None),
             Err(Errno::MFILE | Errno::NFILE) => (None, Some(Limit::Instances)),
             Err(errno) => return Err(errno),
@@ -98,7 +101,9 @@ impl Source {
             | WatchFlags::MOVED_TO
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
-        match inotify::add_watch(inotify, directory, flags) {
+        let watch = failpoint::guard(Point::DirectoryWatch)
+            .and_then(|()| inotify::add_watch(inotify, directory, flags));
+        match watch {
             Ok(number) => drop(self.paths.insert(number, directory.to_owned())),
             Err(Errno::NOSPC | Errno::NOMEM) => self.limit = Some(Limit::Watches),
             Err(_) => {}

@@ -32,3 +32,4 @@ mod reboot;
 mod scenario;
 mod silent;
 mod store;
+mod watch;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use indexmap::IndexSet;
 
 use super::super::{Context, Error, Result, build, exec, images, perform, up};
+use super::watched::Watched;
 use super::{Notice, Session, shown_time};
 use crate::executor;
 use crate::graph::ServiceGraph;
@@ -24,15 +25,10 @@ impl Session<'_> {
     /// next change is another try.
     pub(super) fn act(&mut self) -> Result<()> {
         let begun = self.batch.begun().unwrap_or_else(Instant::now);
-        for (watched, changed) in self.rules.iter_mut().zip(&mut self.changed) {
-            changed.retain(|path| !watched.tree.came_and_went(path));
-            watched.tree.end_batch();
-        }
+        self.rules.iter_mut().for_each(Watched::end_batch);
         let todo = self.todo();
         let shown = self.changes_shown();
-        self.changed
-            .iter_mut()
-            .for_each(std::collections::BTreeSet::clear);
+        self.rules.iter_mut().for_each(Watched::forget_changes);
         let restarts: Vec<String> = todo.restart.iter().cloned().collect();
         let restarted = match restarts.is_empty() {
             true => Ok(()),
@@ -42,7 +38,7 @@ impl Session<'_> {
             if todo.rebuild.contains(service) {
                 continue;
             }
-            let syncs = |it: &&super::Watched| it.service == *service && it.rule.action.syncs();
+            let syncs = |it: &&Watched| it.service == *service && it.syncs();
             let mut parts = Vec::new();
             if self.rules.iter().find(syncs).is_some() {
                 parts.push(format!(
@@ -92,8 +88,7 @@ impl Session<'_> {
 
     fn todo(&self) -> Todo {
         let mut todo = Todo::default();
-        let changed = self.rules.iter().zip(&self.changed);
-        for (watched, _) in changed.filter(|(_, changed)| !changed.is_empty()) {
+        for watched in self.rules.iter().filter(|it| it.has_changed()) {
             let service = watched.service.clone();
             match watched.rule.action {
                 WatchAction::Sync => {}

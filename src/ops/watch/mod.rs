@@ -7,6 +7,7 @@ mod act;
 mod reload;
 mod replicas;
 mod rules;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -23,13 +24,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::scope::{self, Member};
 use super::{Context, Error, Result, up};
 use crate::loader::Loaded;
-use crate::model::WatchAction;
 use crate::watcher::batch::Batch;
-use crate::watcher::relative::Relative;
 use crate::watcher::source::{Hint, Source};
-use crate::watcher::tree::{Change, Changes, Kind};
 use replicas::Replicas;
-use rules::Watched;
+use watched::Watched;
 
 /// What the command line says.
 #[derive(Debug)]
@@ -114,14 +112,6 @@ struct Session<'a> {
     loaded: Loaded,
     source: Source,
     rules: Vec<Watched>,
-    /// What is not copied yet, for each rule.
-    pending: Vec<Changes>,
-    /// What is still being written, for each rule: copied when it is closed, or all is calm.
-    open: Vec<BTreeSet<Relative>>,
-    /// What a container refused, for each rule: the next change is another try.
-    refused: Vec<Changes>,
-    /// What has changed in this batch, for each rule.
-    changed: Vec<BTreeSet<Relative>>,
     replicas: Replicas,
     known_members: Option<Vec<Member>>,
     batch: Batch,
@@ -159,10 +149,6 @@ impl<'a> Session<'a> {
             cancel,
             tell,
             source,
-            pending: Vec::new(),
-            refused: Vec::new(),
-            open: Vec::new(),
-            changed: Vec::new(),
             rules,
             replicas: Replicas::default(),
             known_members: None,
@@ -177,7 +163,7 @@ impl<'a> Session<'a> {
 
     fn run(&mut self) -> Result<()> {
         self.tell_derived();
-        self.learn()?;
+        self.learn(true)?;
         self.copy_first()?;
         self.say("Watch enabled");
         let mut warned = false;
@@ -218,21 +204,18 @@ impl<'a> Session<'a> {
         Err(Error::Interrupted)
     }
 
-    /// Learns what there is: nothing of it has changed, and the containers are as they should be.
-    fn learn(&mut self) -> Result<()> {
+    /// Learns what there is: nothing of it has changed. The containers are as they should be, or
+    /// are given everything with the next change.
+    fn learn(&mut self, are_current: bool) -> Result<()> {
         self.begin_round();
-        self.pending = vec![Changes::new(); self.rules.len()];
-        self.refused = vec![Changes::new(); self.rules.len()];
-        self.open = vec![BTreeSet::new(); self.rules.len()];
-        self.changed = vec![BTreeSet::new(); self.rules.len()];
         self.replicas = Replicas::default();
-        let members = self.members()?;
-        self.replicas.trust(&members, self.rules.len());
+        if are_current {
+            let members = self.members()?;
+            self.replicas.trust(&members, self.rules.len());
+        }
         self.files.look_around(&mut self.source, true);
         for watched in &mut self.rules {
-            let mut known = Changes::new();
-            watched.tree.look_around(&mut self.source, &mut known);
-            watched.tree.end_batch();
+            watched.learn(&mut self.source);
         }
         Ok(())
     }
@@ -246,15 +229,8 @@ impl<'a> Session<'a> {
 
     /// Copies what is to be copied at the start.
     fn copy_first(&mut self) -> Result<()> {
-        for (watched, pending) in self.rules.iter().zip(&mut self.pending) {
-            let action = watched.rule.action;
-            let wanted = matches!(action, WatchAction::Sync | WatchAction::SyncRestart);
-            if watched.rule.initial_sync && wanted {
-                *pending = watched.tree.all();
-            }
-        }
         let begun = Instant::now();
-        let sizes: Vec<usize> = self.pending.iter().map(Changes::len).collect();
+        let sizes: Vec<usize> = self.rules.iter_mut().map(Watched::begin).collect();
         self.copy(true)?;
         for (watched, size) in self.rules.iter().zip(sizes) {
             if size > 0 {
@@ -283,7 +259,10 @@ impl<'a> Session<'a> {
 
     /// Sleeps until there is something to do; true when a line was typed.
     fn wait(&mut self) -> Result<bool> {
-        let dues = [self.batch.copy_due(), self.batch.due(), self.files.due()];
+        let mut dues = [self.batch.copy_due(), self.batch.due(), None];
+        if self.batch.due().is_none() {
+            dues[2] = self.files.due();
+        }
         let until_due = dues
             .into_iter()
             .flatten()
@@ -329,27 +308,13 @@ impl<'a> Session<'a> {
     fn look(&mut self, hint: &Hint) {
         self.files.look(hint, &mut self.source);
         let now = Instant::now();
-        for index in 0..self.rules.len() {
-            let watched = &mut self.rules[index];
-            if !watched.tree.concerns(&hint.path) {
+        for watched in &mut self.rules {
+            let Some(seen) = watched.look(hint, &mut self.source) else {
                 continue;
-            }
-            let mut found = Changes::new();
-            watched.tree.look(hint, &mut self.source, &mut found);
-            let path = Relative::below(&hint.path, watched.tree.root());
-            // Only a file that was made is still to be written.
-            let change = path.as_ref().and_then(|path| found.get(path));
-            let settled = hint.settled || change.is_some_and(|it| *it != Change::Put(Kind::File));
-            let is_closed = settled && self.batch.due().is_some();
-            if !found.is_empty() || is_closed {
-                self.batch.note(now, found.len(), settled);
-            }
-            self.keep(index, found);
-            if let Some(path) = path {
-                match settled {
-                    true => drop(self.open[index].remove(&path)),
-                    false => drop(self.open[index].insert(path)),
-                }
+            };
+            let is_closed = seen.settled && self.batch.due().is_some();
+            if seen.changes > 0 || is_closed {
+                self.batch.note(now, seen.changes, seen.settled);
             }
         }
     }
@@ -357,26 +322,11 @@ impl<'a> Session<'a> {
     fn look_around(&mut self) {
         self.files.look_around(&mut self.source, false);
         let now = Instant::now();
-        for index in 0..self.rules.len() {
-            let mut found = Changes::new();
-            let tree = &mut self.rules[index].tree;
-            tree.look_around(&mut self.source, &mut found);
-            if !found.is_empty() || self.replicas.are_behind() {
-                self.batch.note(now, found.len(), true);
+        for watched in &mut self.rules {
+            let changes = watched.look_around(&mut self.source);
+            if changes > 0 || self.replicas.are_behind() {
+                self.batch.note(now, changes, true);
             }
-            self.keep(index, found);
-        }
-    }
-
-    fn keep(&mut self, index: usize, found: Changes) {
-        self.changed[index].extend(found.keys().cloned());
-        if self.rules[index].rule.action.syncs() && !found.is_empty() {
-            let refused = mem::take(&mut self.refused[index]);
-            let pending = &mut self.pending[index];
-            for (path, change) in refused {
-                pending.entry(path).or_insert(change);
-            }
-            pending.extend(found);
         }
     }
 
@@ -386,7 +336,7 @@ impl<'a> Session<'a> {
 
     /// Copies what has been found; what fails is told and tried again.
     fn copy(&mut self, is_calm: bool) -> Result<()> {
-        if !self.rules.iter().any(|watched| watched.rule.action.syncs()) {
+        if !self.rules.iter().any(Watched::syncs) {
             return Ok(());
         }
         let members = match self.known_members.take() {
@@ -394,21 +344,11 @@ impl<'a> Session<'a> {
             _ => self.members()?,
         };
         for index in 0..self.rules.len() {
-            let watched = &self.rules[index];
-            if !watched.rule.action.syncs() {
+            if !self.rules[index].syncs() {
                 continue;
             }
-            let mut changes = mem::take(&mut self.pending[index]);
-            let open = &mut self.open[index];
-            if is_calm {
-                open.clear();
-            }
-            for path in open.iter() {
-                if let Some(change) = changes.remove(path) {
-                    self.pending[index].insert(path.clone(), change);
-                }
-            }
-            let rule = (index, watched);
+            let changes = self.rules[index].take_pending(is_calm);
+            let watched = &self.rules[index];
             // Those that fail again and again are held back while they are copied to.
             let failing = members.iter().any(|member| {
                 let status = member.container.state.status;
@@ -418,7 +358,9 @@ impl<'a> Session<'a> {
             if failing {
                 (self.tell)(Notice::Replacing(replaced.clone()));
             }
-            let copied = self.replicas.copy(self.context, &members, rule, &changes);
+            let copied = self
+                .replicas
+                .copy(self.context, &members, (index, watched), &changes);
             if failing {
                 (self.tell)(Notice::Replaced(replaced));
             }
@@ -430,11 +372,7 @@ impl<'a> Session<'a> {
             if !copied.moved.is_empty() {
                 self.batch.note(Instant::now(), copied.moved.len(), true);
             }
-            // What has been told of them since counts more.
-            for (path, change) in copied.moved {
-                self.pending[index].entry(path).or_insert(change);
-            }
-            self.refused[index].extend(copied.refused);
+            self.rules[index].put_back(copied.moved, copied.refused);
         }
         // In a storm they are not looked up for every part of it.
         self.known_members = Some(members).filter(|_| !is_calm);
@@ -444,20 +382,10 @@ impl<'a> Session<'a> {
     /// `web: a.js, b.js and 3 more`, by service.
     fn changes_shown(&self) -> IndexMap<String, (usize, String)> {
         let mut by_service: IndexMap<String, BTreeSet<String>> = IndexMap::new();
-        for (watched, changed) in self.rules.iter().zip(&self.changed) {
-            let shown = changed
-                .iter()
-                .filter(|path| !path.is_root() || changed.len() == 1)
-                .map(|path| {
-                    let absolute = watched.tree.absolute(path);
-                    let base = &self.loaded.project.working_dir;
-                    let path = absolute.strip_prefix(base).unwrap_or(&absolute);
-                    path.display().to_string()
-                });
-            if !changed.is_empty() {
-                let service = by_service.entry(watched.service.clone()).or_default();
-                service.extend(shown);
-            }
+        let base = &self.loaded.project.working_dir;
+        for watched in self.rules.iter().filter(|it| it.has_changed()) {
+            let service = by_service.entry(watched.service.clone()).or_default();
+            service.extend(watched.changes_below(base));
         }
         let line = |paths: &BTreeSet<String>| {
             let named: Vec<&str> = paths.iter().take(NAMED).map(String::as_str).collect();

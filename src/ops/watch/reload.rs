@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::super::{Result, up};
 use super::act::tell;
+use super::watched::Watched;
 use super::{Notice, Session, rules_of};
 use crate::loader::Loaded;
 use crate::watcher::batch::Batch;
@@ -81,7 +82,9 @@ impl Session<'_> {
     /// Reads the files again when they have changed; a typed line applies what they said.
     pub(super) fn files_changed(&mut self, is_typed: bool) -> Result<()> {
         let now = Instant::now();
-        if self.files.due().is_some_and(|due| due <= now) {
+        // What has changed by the rules that hold is dealt with first.
+        let is_busy = self.batch.due().is_some();
+        if !is_busy && self.files.due().is_some_and(|due| due <= now) {
             self.files.batch.done(now);
             self.reload()?;
         } else if is_typed && std::mem::take(&mut self.asks) {
@@ -101,6 +104,7 @@ impl Session<'_> {
                 return Ok(());
             }
         };
+        let lacks = self.replicas.are_behind() || self.rules.iter().any(Watched::is_refused);
         match rules_of(context, self.options, &loaded) {
             Ok(rules) => self.rules = rules,
             Err(error) => {
@@ -110,7 +114,7 @@ impl Session<'_> {
         }
         self.loaded = loaded;
         self.files = Files::of(&self.loaded);
-        self.learn()?;
+        self.learn(!lacks)?;
         match up::announced(context, &self.up_options()) {
             Ok(None) => self.say("the files have changed; nothing has to be done for it"),
             Ok(Some(_)) if self.options.apply => self.apply()?,

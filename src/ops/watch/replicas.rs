@@ -10,7 +10,7 @@ use ketch_runtime::store::id::Id;
 
 use super::super::Context;
 use super::super::scope::Member;
-use super::rules::Watched;
+use super::watched::Watched;
 use crate::watcher::sync::{self, Undone};
 use crate::watcher::tree::Changes;
 

@@ -3,18 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::super::{Context, Error, Result};
+use super::watched::Watched;
 use crate::loader::Loaded;
 use crate::model::{Build, MountType, Project, Service, WatchAction, WatchRule};
 use crate::watcher::filter::Filter;
-use crate::watcher::tree::Tree;
-
-/// A rule, and the files that it is about.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) service: String,
-    pub(super) rule: WatchRule,
-    pub(super) tree: Tree,
-}
 
 /// The rules of the file for these services (empty: all).
 ///
@@ -134,11 +126,7 @@ fn watch(service: &Service, mut rule: WatchRule, without: &[PathBuf]) -> Result<
     for path in without {
         filter = filter.without(path);
     }
-    Ok(Watched {
-        service: service.name.clone(),
-        tree: Tree::new(rule.path.clone(), filter),
-        rule,
-    })
+    Ok(Watched::new(&service.name, rule, filter))
 }
 
 /// That of the Dockerfile, else that of the context.
