@@ -280,3 +280,46 @@ fn a_service_is_copied_to_in_all_its_containers() {
     project.ketch(&["down", "-t", "1"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_mount_stays_one() {
+    let world = World::new();
+    let here = world.root("here");
+    fs::create_dir_all(here.join("dir/data/sub")).unwrap();
+    fs::write(here.join("file"), "new\n").unwrap();
+    fs::write(here.join("bound"), "old\n").unwrap();
+    fs::write(here.join("data"), "no directory").unwrap();
+    let bound = format!("{}:/bound", here.join("bound").display());
+    let run = [
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "-v",
+        "data:/data",
+        "-v",
+        &bound,
+    ];
+    docker(&world, &[&run[..], &["busybox", "sleep", "1000"]].concat()).ok();
+    let mounts = || sh(&world, "grep -cE ' /(bound|data|etc/hosts) ' /proc/mounts");
+    assert_eq!(mounts(), "3\n");
+    let file = here.join("file");
+    for target in ["box:/bound", "box:/etc/hosts"] {
+        docker(&world, &["cp", file.to_str().unwrap(), target]).ok();
+    }
+    assert_eq!(sh(&world, "cat /bound /etc/hosts"), "new\nnew\n");
+    assert_eq!(fs::read_to_string(here.join("bound")).unwrap(), "new\n");
+    // A stream is not read twice.
+    let docker_path = link(&world);
+    let archive = "printf 'stream\\n' >/tmp/bound; tar -C /tmp -c bound";
+    let script = format!(
+        "{0} exec box sh -c \"{archive}\" | {0} cp - box:/",
+        docker_path.display()
+    );
+    world.run("sh", &["-c", &script]).ok();
+    assert_eq!(fs::read_to_string(here.join("bound")).unwrap(), "stream\n");
+    assert_eq!(mounts(), "3\n");
+    docker(&world, &["rm", "-f", "box"]).ok();
+    docker(&world, &["volume", "rm", "data"]).ok();
+    world.assert_clean();
+}

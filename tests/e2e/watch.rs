@@ -257,6 +257,41 @@ fn a_hostile_container_is_not_followed_outside() {
 }
 
 #[test]
+fn a_volume_below_the_target_stays_mounted() {
+    let world = World::new();
+    let project = world.project(
+        "app",
+        "services:
+  web:
+    image: busybox
+    command: sleep inf
+    volumes: ['data:/app/data', 'deep:/app/data/a/deep']
+    develop:
+      watch: [{path: src, action: sync, target: /app}]
+volumes: {data: , deep: }
+",
+    );
+    project.write("src/data/a/deep/one", "1");
+    project.write("src/data/a/two", "2");
+    let mut watch = Running::new(&project, &["watch"]);
+    watch.says("Watch enabled");
+    let touch = |path: &str, text: &str| project.write(&format!("src/{path}"), text);
+    touch("data/a/deep/one", "one");
+    touch("data/a/two", "two");
+    let shown = "cd /app/data; find . -type f | sort; grep -c ' /app/data' /proc/mounts";
+    let has = |expected: &str| eventually(expected, || project.exec("web", shown) == expected);
+    has("./a/deep/one\n./a/two\n2\n");
+    fs::remove_dir_all(project.directory.join("src/data")).unwrap();
+    watch.says("busy");
+    has("2\n");
+    touch("data/three", "three");
+    has("./three\n2\n");
+    watch.interrupted();
+    project.ketch(&["down", "-v", "-t", "1"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn changes_restart_run_commands_and_rebuild() {
     let world = World::new();
     let project = world.project(

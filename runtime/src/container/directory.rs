@@ -4,12 +4,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, StatxAttributes, StatxFlags, Timespec,
+    Timestamps, Uid,
+};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -112,13 +115,8 @@ impl Directory {
             Err(Errno::BUSY) => {}
             other => return Ok(other?),
         }
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let bound = File::from(rustix::fs::openat(self.fd(), name, flags, Mode::empty())?);
-        if !bound.metadata().map_err(Error::from)?.is_file() {
-            return Err(Errno::BUSY.into());
-        }
+        let bound = self.emptied(name)?;
         io::Seek::rewind(content).map_err(Error::from)?;
-        bound.set_len(0).map_err(Error::from)?;
         copy(content, &bound).map_err(Error::from)
     }
 
@@ -132,6 +130,10 @@ impl Directory {
         mut content: impl io::Read,
         attributes: FileAttributes,
     ) -> Result<()> {
+        if self.is_mount(name)? {
+            io::copy(&mut content, &mut self.emptied(name)?)?;
+            return Ok(());
+        }
         let mut made = Made::file(self.fd(), attributes.mode)?;
         io::copy(&mut content, &mut made.file)?;
         set(made.file.as_fd(), attributes)?;
@@ -188,21 +190,115 @@ impl Directory {
         Ok(Self(directory))
     }
 
-    /// Removes a name and all below it, as `rm -rf` does; what is missing is no error.
+    /// Removes a name and all below it, as `rm -rf` does; what is missing is no error. A mount
+    /// stays, without what was in it.
     ///
     /// # Errors
-    /// A mount in the way, a file system that is read-only.
+    /// `EBUSY`: a mount in the way; a file system that is read-only.
     pub fn remove(&self, name: &OsStr) -> Result<()> {
-        match rustix::fs::unlinkat(self.fd(), name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => {}
-            Err(errno) => return Err(errno.into()),
+        let mut busy = false;
+        // Each directory on the way down, what is left in it, and its own name.
+        let mut way: Vec<(Self, Vec<OsString>, OsString)> = Vec::new();
+        let mut next = Some(name.to_owned());
+        loop {
+            let at = way.last().map_or(self, |(directory, ..)| directory);
+            if let Some(name) = next.take() {
+                match at.unlink(&name) {
+                    Ok(()) => {}
+                    Err(Errno::ISDIR) => {
+                        if let Some(below) = at.below(&name)? {
+                            let names = below.names()?;
+                            way.push((below, names, name));
+                        }
+                    }
+                    Err(Errno::BUSY) => busy = true,
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            let Some((_, names, _)) = way.last_mut() else {
+                break;
+            };
+            next = names.pop();
+            if next.is_some() {
+                continue;
+            }
+            if let Some((directory, _, name)) = way.pop() {
+                let at = way.last().map_or(self, |(directory, ..)| directory);
+                drop(directory);
+                match at.remove_empty(&name) {
+                    Err(Errno::BUSY) => busy = true,
+                    // One that holds a mount is held by it.
+                    Err(Errno::NOTEMPTY | Errno::EXIST) if busy => {}
+                    other => other?,
+                }
+            }
         }
-        // Walks by descriptors and follows nothing.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd())).join(name);
-        match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
+        match busy {
+            true => Err(Errno::BUSY.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether something is mounted there. The kernel keeps a mount from being removed or replaced
+    /// only where it is one in our own mount namespace (rename(2), `EBUSY`); in the container's
+    /// it would take it away.
+    fn is_mount(&self, name: &OsStr) -> Result<bool, Errno> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match rustix::fs::statx(self.fd(), name, flags, StatxFlags::TYPE) {
+            Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A regular file that is written in place, because it is a mount.
+    fn emptied(&self, name: &OsStr) -> Result<File> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let bound = File::from(rustix::fs::openat(self.fd(), name, flags, Mode::empty())?);
+        if !bound.metadata().map_err(Error::from)?.is_file() {
+            return Err(Errno::BUSY.into());
+        }
+        bound.set_len(0).map_err(Error::from)?;
+        Ok(bound)
+    }
+
+    /// Removes anything but a directory (`EISDIR`) and a mount (`EBUSY`).
+    fn unlink(&self, name: &OsStr) -> Result<(), Errno> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let found = match rustix::fs::statx(self.fd(), name, flags, StatxFlags::TYPE) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
+        if FileType::from_raw_mode(found.stx_mode.into()) == FileType::Directory {
+            return Err(Errno::ISDIR);
+        }
+        if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Err(Errno::BUSY);
+        }
+        match rustix::fs::unlinkat(self.fd(), name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes a directory that is empty, and no mount.
+    fn remove_empty(&self, name: &OsStr) -> Result<(), Errno> {
+        if self.is_mount(name)? {
+            return Err(Errno::BUSY);
+        }
+        match rustix::fs::unlinkat(self.fd(), name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A directory that is still there.
+    fn below(&self, name: &OsStr) -> Result<Option<Self>, Errno> {
+        match readable(self.fd(), name) {
+            Ok(directory) => Ok(Some(Self(directory))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
         }
     }
 
@@ -292,13 +388,27 @@ impl Directory {
         self.0.as_fd()
     }
 
-    /// Gives what was made its name; a directory that has it is removed first.
+    /// Gives what was made its name; a directory that has it is removed first. `EBUSY`: a mount.
     fn replace(&self, made: &mut Unnamed<'_>, name: &OsStr) -> Result<(), Errno> {
-        let rename = || rustix::fs::renameat(self.fd(), made.name.as_str(), self.fd(), name);
-        match rename() {
+        let made_name = made.name.as_str();
+        let rename =
+            |flags| rustix::fs::renameat_with(self.fd(), made_name, self.fd(), name, flags);
+        match rename(RenameFlags::NOREPLACE) {
+            // Where the flag is not known, the name may be free as well.
+            Err(Errno::EXIST | Errno::INVAL) => {}
+            other => {
+                other?;
+                made.is_renamed = true;
+                return Ok(());
+            }
+        }
+        if self.is_mount(name)? {
+            return Err(Errno::BUSY);
+        }
+        match rename(RenameFlags::empty()) {
             Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
                 self.remove(name).map_err(|_| Errno::BUSY)?;
-                rename()?;
+                rename(RenameFlags::empty())?;
             }
             other => other?,
         }
