@@ -14,6 +14,7 @@ mod confinement;
 mod dns;
 mod execs;
 mod features;
+mod files;
 mod lab;
 mod kept;
 mod layers;
@@ -84,6 +85,8 @@ fn trials() -> Vec<Trial> {
             a_further_process_has_the_same_rights;
         features:
             what_is_there_is_not_missing_and_asking_makes_nothing;
+        files:
+            directories_that_are_swapped_for_links_lead_nowhere_else;
         layers:
             whiteouts_hide_what_lies_below_and_only_that,
             an_opaque_root_hides_all_of_the_base,
