@@ -337,7 +337,7 @@ fn changes_restart_run_commands_and_rebuild() {
 
     project.write("hook/h", "from the hook\n");
     watch.says("from the hook");
-    watch.says("ended with code 3");
+    watch.has_said("ended with code 3");
 
     // What the build does not see changes nothing.
     project.write("ctx/ignored", "x");

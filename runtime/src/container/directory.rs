@@ -108,10 +108,10 @@ impl Directory {
         content: &mut File,
         attributes: FileAttributes,
     ) -> Result<()> {
-        let mut made = Made::file(self.fd(), attributes.mode)?;
+        let made = Made::file(self.fd(), attributes.mode)?;
         copy(content, &made.file).map_err(Error::from)?;
         set(made.file.as_fd(), attributes)?;
-        match self.replace(&mut made.name, name) {
+        match self.place(made, name) {
             Err(Errno::BUSY) => {}
             other => return Ok(other?),
         }
@@ -137,7 +137,7 @@ impl Directory {
         let mut made = Made::file(self.fd(), attributes.mode)?;
         io::copy(&mut content, &mut made.file)?;
         set(made.file.as_fd(), attributes)?;
-        Ok(self.replace(&mut made.name, name)?)
+        Ok(self.place(made, name)?)
     }
 
     /// Gives itself these attributes.
@@ -388,6 +388,21 @@ impl Directory {
         self.0.as_fd()
     }
 
+    /// Gives a file that was made its name, in place of whatever has it.
+    fn place(&self, made: Made<'_>, name: &OsStr) -> Result<(), Errno> {
+        let link_to =
+            |name: &OsStr| rustix::fs::linkat(&made.file, "", self.fd(), name, AtFlags::EMPTY_PATH);
+        let mut named = match made.name {
+            Some(named) => named,
+            None => match link_to(name) {
+                // Only a rename replaces.
+                Err(Errno::EXIST) => Unnamed::made(self.fd(), |name| link_to(name.as_ref()))?,
+                other => return other,
+            },
+        };
+        self.replace(&mut named, name)
+    }
+
     /// Gives what was made its name; a directory that has it is removed first. `EBUSY`: a mount.
     fn replace(&self, made: &mut Unnamed<'_>, name: &OsStr) -> Result<(), Errno> {
         let made_name = made.name.as_str();
@@ -425,16 +440,28 @@ struct Unnamed<'a> {
 }
 
 struct Made<'a> {
-    name: Unnamed<'a>,
     file: File,
+    /// Absent while it has none at all, and goes with us.
+    name: Option<Unnamed<'a>>,
 }
 
 impl<'a> Made<'a> {
     /// With that mode already, as far as it gives nobody another's rights.
-    fn file(directory: BorrowedFd<'a>, mode: u32) -> Result<Self> {
+    fn file(directory: BorrowedFd<'a>, mode: u32) -> Result<Self, Errno> {
         let mode = Mode::from_raw_mode(mode & 0o777);
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(directory, ".", flags | OFlags::TMPFILE, mode) {
+            Ok(file) => {
+                return Ok(Self {
+                    file: file.into(),
+                    name: None,
+                });
+            }
+            // A file system without, or a kernel (open(2), `O_TMPFILE`).
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+            Err(errno) => return Err(errno),
+        }
+        let flags = flags | OFlags::CREATE | OFlags::EXCL;
         let mut file = None;
         let name = Unnamed::made(directory, |name| {
             file = Some(rustix::fs::openat(directory, name, flags, mode)?);
@@ -442,10 +469,10 @@ impl<'a> Made<'a> {
         })?;
         match file {
             Some(file) => Ok(Self {
-                name,
                 file: file.into(),
+                name: Some(name),
             }),
-            None => Err(Error::new(ErrorKind::Internal, "no file was made")),
+            None => Err(Errno::NOENT),
         }
     }
 }
@@ -454,7 +481,7 @@ impl<'a> Unnamed<'a> {
     fn made(
         directory: BorrowedFd<'a>,
         mut make: impl FnMut(&str) -> Result<(), Errno>,
-    ) -> Result<Self> {
+    ) -> Result<Self, Errno> {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let name = format!(".ketch-{}-{number}", std::process::id());
@@ -467,7 +494,7 @@ impl<'a> Unnamed<'a> {
                     });
                 }
                 Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(errno),
             }
         }
     }
