@@ -114,8 +114,9 @@ impl Watched {
         }
         let mut changes = mem::take(&mut self.pending);
         for path in &self.open {
-            if let Some(change) = changes.remove(path) {
-                self.pending.insert(path.clone(), change);
+            // One that has become a directory since is what others are in.
+            if changes.get(path) == Some(&Change::Put(Kind::File)) {
+                self.pending.extend(changes.remove_entry(path));
             }
         }
         changes
@@ -228,6 +229,23 @@ mod tests {
         let _open = fs::File::create(world.directory.path().join("log")).unwrap();
         world.hear();
         assert_eq!(shown(&world.watched.take_pending(true)), ["log"]);
+    }
+
+    #[test]
+    fn a_file_that_has_become_a_directory_does_not_wait() {
+        let mut world = World::new();
+        let root = world.directory.path();
+        let path = |name: &str| Relative::below(&root.join(name), root).unwrap();
+        let watched = &mut world.watched;
+        watched.open.extend([path("d"), path("f"), path("g")]);
+        watched.pending.extend([
+            (path("d"), Change::Put(Kind::Directory)),
+            (path("d/f"), Change::Put(Kind::File)),
+            (path("f"), Change::Put(Kind::File)),
+            (path("g"), Change::Gone),
+        ]);
+        assert_eq!(shown(&watched.take_pending(false)), ["d", "d/f", "g"]);
+        assert_eq!(shown(&watched.take_pending(true)), ["f"]);
     }
 
     #[test]
