@@ -10,6 +10,7 @@ use std::thread;
 use ketch_runtime::container::directory::{Directory, FileAttributes};
 use ketch_runtime::engine::containers::Files;
 use ketch_runtime::error::{Error, Result};
+use rustix::io::Errno;
 
 use super::relative::Relative;
 use super::tree::{Change, Changes, Kind, Tree};
@@ -246,6 +247,8 @@ fn opened_file(path: &Path) -> Result<Option<(File, Metadata)>> {
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // It was something else when it was opened, whatever it is by now.
+        Err(error) if is_of_another_kind(&error) => return Ok(None),
         Err(error) => match path.symlink_metadata() {
             Ok(metadata) if metadata.is_file() => return Err(error.into()),
             _ => return Ok(None),
@@ -253,6 +256,12 @@ fn opened_file(path: &Path) -> Result<Option<(File, Metadata)>> {
     };
     let metadata = file.metadata()?;
     Ok(metadata.is_file().then_some((file, metadata)))
+}
+
+/// A link, a way that is none, a socket.
+fn is_of_another_kind(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::NXIO))
 }
 
 fn libc_flags() -> i32 {
