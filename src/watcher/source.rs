@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ketch_runtime::failpoint::{self, Point};
@@ -30,6 +31,26 @@ pub struct Hints {
     pub list: Vec<Hint>,
     /// The kernel could not keep all: look at everything.
     pub lost: bool,
+}
+
+impl Hints {
+    fn add(&mut self, hint: Hint) {
+        match self.list.last_mut() {
+            Some(last) if last.path == hint.path && last.whole == hint.whole => {
+                last.settled = hint.settled;
+            }
+            _ => self.list.push(hint),
+        }
+    }
+}
+
+/// Whether two paths lead to the same directory.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let number = |path: &Path| {
+        let metadata = path.metadata().ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    number(one).is_some_and(|found| number(other) == Some(found))
 }
 
 /// Why the kernel does not tell of a directory.
@@ -59,9 +80,11 @@ impl Limit {
 #[derive(Debug)]
 pub struct Source {
     inotify: Option<OwnedFd>,
-    /// By the kernel's number. A directory that was renamed is known by its old path until it
-    /// is watched again, which the hint of its new one leads to.
-    paths: HashMap<i32, PathBuf>,
+    /// By the kernel's number, of which a directory has one, however many paths lead to it: by
+    /// links, by mounts, or because one was there when it was looked up. A directory that was
+    /// renamed is known by its old path until it is watched again, which the hint of its new one
+    /// leads to.
+    paths: HashMap<i32, Vec<PathBuf>>,
     limit: Option<Limit>,
 }
 
@@ -104,7 +127,13 @@ impl Source {
         let watch = failpoint::guard(Point::DirectoryWatch)
             .and_then(|()| inotify::add_watch(inotify, directory, flags));
         match watch {
-            Ok(number) => drop(self.paths.insert(number, directory.to_owned())),
+            Ok(number) => {
+                let paths = self.paths.entry(number).or_default();
+                if !paths.iter().any(|path| path == directory) {
+                    paths.retain(|path| is_same(path, directory));
+                    paths.push(directory.to_owned());
+                }
+            }
             Err(Errno::NOSPC | Errno::NOMEM) => self.limit = Some(Limit::Watches),
             Err(_) => {}
         }
@@ -128,26 +157,19 @@ impl Source {
                 self.paths.remove(&event.wd());
                 continue;
             }
-            let Some(directory) = self.paths.get(&event.wd()) else {
-                continue;
-            };
-            let path = match event.file_name() {
-                Some(name) => directory.join(OsStr::from_bytes(name.to_bytes())),
-                None => directory.clone(),
-            };
             let is_directory = what.contains(ReadFlags::ISDIR);
             let appeared = what.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
             let written = what.intersects(ReadFlags::CREATE | ReadFlags::MODIFY);
-            let hint = Hint {
-                path,
-                whole: is_directory && appeared,
-                settled: is_directory || !written,
-            };
-            match hints.list.last_mut() {
-                Some(last) if last.path == hint.path && last.whole == hint.whole => {
-                    last.settled = hint.settled;
-                }
-                _ => hints.list.push(hint),
+            for directory in self.paths.get(&event.wd()).into_iter().flatten() {
+                let path = match event.file_name() {
+                    Some(name) => directory.join(OsStr::from_bytes(name.to_bytes())),
+                    None => directory.clone(),
+                };
+                hints.add(Hint {
+                    path,
+                    whole: is_directory && appeared,
+                    settled: is_directory || !written,
+                });
             }
         }
         hints
@@ -203,5 +225,27 @@ mod tests {
         fs::read(root.join("c")).unwrap();
         assert_eq!(shown(&source.read(), root), [""; 0]);
         assert_eq!(source.limit(), None);
+    }
+
+    #[test]
+    fn a_directory_is_told_of_by_every_path_that_leads_to_it() {
+        let world = tempfile::tempdir().unwrap();
+        let root = world.path();
+        let (one, link) = (root.join("one"), root.join("link"));
+        fs::create_dir(&one).unwrap();
+        std::os::unix::fs::symlink("one", &link).unwrap();
+        let mut source = Source::new().unwrap();
+        source.watch(&one);
+        source.watch(&link);
+        fs::write(one.join("a"), "x").unwrap();
+        let told = shown(&source.read(), root);
+        assert!(told.contains(&"one/a".to_owned()), "{told:?}");
+        assert!(told.contains(&"link/a".to_owned()), "{told:?}");
+        // Paths that lead there no more are forgotten.
+        fs::rename(&one, root.join("two")).unwrap();
+        source.read();
+        source.watch(&root.join("two"));
+        fs::remove_file(root.join("two/a")).unwrap();
+        assert_eq!(shown(&source.read(), root), ["two/a"]);
     }
 }

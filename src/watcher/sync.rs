@@ -45,15 +45,14 @@ pub fn apply(files: &Files, target: &Path, tree: &Tree, changes: &Changes) -> Un
         }
     }
     let mut undone = skeleton.undone;
-    if !undone.moved.is_empty() {
-        // Where the way to a file is not what it was, the file waits too.
+    if !undone.is_empty() {
+        // Where the way to a file is not what it should be, the file waits too.
         regular.retain(|path| {
-            let waits = path.above().any(|above| undone.moved.contains_key(&above));
-            if waits {
-                let change = Change::Put(Kind::File);
-                undone.moved.insert((*path).clone(), change);
+            let stuck = path.above().find_map(|above| undone.reason(&above));
+            if let Some(reason) = stuck {
+                undone.keep(path, Change::Put(Kind::File), reason);
             }
-            !waits
+            stuck.is_none()
         });
     }
     let copy = |paths: &[&Relative]| {
@@ -78,14 +77,41 @@ pub fn apply(files: &Files, target: &Path, tree: &Tree, changes: &Changes) -> Un
         }
     });
     for (file, gone) in replaced {
-        if undone.moved.contains_key(file) || undone.refused.contains_key(file) {
-            undone.moved.insert(gone.clone(), Change::Gone);
+        if let Some(reason) = undone.reason(file) {
+            undone.keep(gone, Change::Gone, reason);
         }
     }
     undone
 }
 
+/// Why something was not done.
+#[derive(Debug, Clone, Copy)]
+enum Reason {
+    Moved,
+    Refused,
+}
+
 impl Undone {
+    fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.refused.is_empty()
+    }
+
+    fn reason(&self, path: &Relative) -> Option<Reason> {
+        match () {
+            () if self.moved.contains_key(path) => Some(Reason::Moved),
+            () if self.refused.contains_key(path) => Some(Reason::Refused),
+            () => None,
+        }
+    }
+
+    fn keep(&mut self, path: &Relative, change: Change, reason: Reason) {
+        let changes = match reason {
+            Reason::Moved => &mut self.moved,
+            Reason::Refused => &mut self.refused,
+        };
+        changes.insert(path.clone(), change);
+    }
+
     fn add(&mut self, other: Self) {
         self.moved.extend(other.moved);
         self.refused.extend(other.refused);
@@ -104,8 +130,8 @@ struct Copy<'a> {
     target: &'a Path,
     tree: &'a Tree,
     undone: Undone,
-    /// What is below this waits, as its directory does.
-    waiting: Option<Relative>,
+    /// What is below this was not done either: what the container has there may lead elsewhere.
+    stuck: Option<(Relative, Reason)>,
     /// The last directory that something was done in: the next change is likely there too.
     open: Option<(PathBuf, Directory)>,
     /// Nothing is left below this path.
@@ -119,33 +145,29 @@ impl<'a> Copy<'a> {
             target,
             tree,
             undone: Undone::default(),
-            waiting: None,
+            stuck: None,
             open: None,
             covered: None,
         }
     }
 
     fn carry(&mut self, path: &Relative, change: Change) {
-        let waits = |waiting: &Relative| path.is_within(waiting);
-        let done = match self.waiting.as_ref().is_some_and(waits) {
-            true => Ok(Done::Moved),
-            false => self.change(&self.tree.absolute(path), path, change),
-        };
-        match done {
-            Ok(Done::Yes) => {}
-            Ok(Done::Moved) => {
-                if !self.waiting.as_ref().is_some_and(waits) {
-                    self.waiting = Some(path.clone());
-                }
-                self.undone.moved.insert(path.clone(), change);
-            }
-            Err(error) => {
-                let at = self.at(path);
-                self.undone.refused.insert(path.clone(), change);
-                let error = error.context(at.display().to_string());
-                self.undone.error.get_or_insert(error);
-            }
+        if let Some((stuck, reason)) = &self.stuck
+            && path.is_within(stuck)
+        {
+            return self.undone.keep(path, change, *reason);
         }
+        let reason = match self.change(&self.tree.absolute(path), path, change) {
+            Ok(Done::Yes) => return,
+            Ok(Done::Moved) => Reason::Moved,
+            Err(error) => {
+                let error = error.context(self.at(path).display().to_string());
+                self.undone.error.get_or_insert(error);
+                Reason::Refused
+            }
+        };
+        self.undone.keep(path, change, reason);
+        self.stuck = Some((path.clone(), reason));
     }
 
     fn at(&self, path: &Relative) -> PathBuf {

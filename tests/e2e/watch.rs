@@ -256,6 +256,36 @@ fn a_hostile_container_is_not_followed_outside() {
     world.assert_clean();
 }
 
+/// The kernel has one watch for both, and tells of each change once.
+#[test]
+fn a_directory_may_have_two_names() {
+    let world = World::new();
+    let file = format!(
+        "services:
+  web:
+{WEB}    develop:
+      watch:
+        - {{path: src, action: sync, target: /one}}
+        - {{path: link, action: sync, target: /two}}
+"
+    );
+    let project = world.project("app", &file);
+    project.write("src/deep/a", "1");
+    let mut watch = Running::new(&project, &["watch"]);
+    watch.says("Watch enabled");
+    symlink("src", project.directory.join("link")).unwrap();
+    let shown = "cat /one/deep/a /two/deep/a 2>/dev/null; true";
+    let has = |expected: &str| eventually(expected, || project.exec("web", shown) == expected);
+    has("1");
+    for text in ["2", "3"] {
+        project.write("src/deep/a", text);
+        has(&text.repeat(2));
+    }
+    watch.interrupted();
+    project.ketch(&["down", "-t", "1"]).ok();
+    world.assert_clean();
+}
+
 #[test]
 fn a_volume_below_the_target_stays_mounted() {
     let world = World::new();
@@ -631,7 +661,9 @@ fn after_ten_thousand_random_operations_the_trees_are_equal() {
             watch.lines.try_iter().collect::<Vec<_>>().join("\n")
         );
     }
-    watch.interrupted();
+    let lines = watch.interrupted();
+    let failures: Vec<_> = lines.iter().filter(|it| it.contains("could not")).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
     project.ketch(&["down", "-t", "1"]).ok();
     world.assert_clean();
 }

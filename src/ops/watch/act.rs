@@ -6,7 +6,7 @@ use indexmap::IndexSet;
 
 use super::super::{Context, Error, Result, build, exec, images, perform, up};
 use super::watched::Watched;
-use super::{Notice, Session, shown_time};
+use super::{Session, replacing, shown_time};
 use crate::executor;
 use crate::graph::ServiceGraph;
 use crate::model::{WatchAction, WatchExec};
@@ -123,11 +123,11 @@ impl Session<'_> {
             .filter_map(|step| step.service.clone())
             .collect();
         touched.dedup();
-        (self.tell)(Notice::Replacing(touched.clone()));
         let backend = self.context.backend();
         let (cancel, parallel) = (&self.context.cancel, self.context.parallelism());
-        let result = executor::run(&plan, &backend, &mut |_| {}, cancel, parallel);
-        (self.tell)(Notice::Replaced(touched));
+        let result = replacing(self.tell, &touched, || {
+            executor::run(&plan, &backend, &mut |_| {}, cancel, parallel)
+        });
         result.map_err(|failures| perform::failed(&failures))
     }
 
@@ -185,10 +185,7 @@ impl Session<'_> {
             start: true,
             ..up::Options::default()
         };
-        (self.tell)(Notice::Replacing(services.to_vec()));
-        let result = up::run(context, &options);
-        (self.tell)(Notice::Replaced(services.to_vec()));
-        result?;
+        replacing(self.tell, services, || up::run(context, &options))?;
         let members = self.members()?;
         self.replicas.trust(&members, self.rules.len());
         if self.options.prune {

@@ -191,13 +191,18 @@ impl<'a> Session<'a> {
             let now = Instant::now();
             let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
             let is_calm = is_due(self.batch.due());
+            let mut moved = 0;
             if is_calm || is_due(self.batch.copy_due()) {
-                self.copy(is_calm)?;
+                moved = self.copy(is_calm)?;
                 self.batch.copied(now);
             }
             if is_calm {
                 self.act()?;
                 self.batch.done(Instant::now());
+            }
+            if moved > 0 {
+                // They may be back as they were, of which nothing is told.
+                self.batch.note(Instant::now(), moved, true);
             }
             self.files_changed(is_typed)?;
         }
@@ -259,10 +264,7 @@ impl<'a> Session<'a> {
 
     /// Sleeps until there is something to do; true when a line was typed.
     fn wait(&mut self) -> Result<bool> {
-        let mut dues = [self.batch.copy_due(), self.batch.due(), None];
-        if self.batch.due().is_none() {
-            dues[2] = self.files.due();
-        }
+        let dues = [self.batch.copy_due(), self.batch.due(), self.reload_due()];
         let until_due = dues
             .into_iter()
             .flatten()
@@ -334,10 +336,12 @@ impl<'a> Session<'a> {
         scope::members(&self.context.engine, &self.loaded.project.name)
     }
 
-    /// Copies what has been found; what fails is told and tried again.
-    fn copy(&mut self, is_calm: bool) -> Result<()> {
+    /// Copies what has been found; what fails is told and tried again. Returns how much has moved
+    /// meanwhile, and is to be copied soon.
+    fn copy(&mut self, is_calm: bool) -> Result<usize> {
+        let mut moved = 0;
         if !self.rules.iter().any(Watched::syncs) {
-            return Ok(());
+            return Ok(moved);
         }
         let members = match self.known_members.take() {
             Some(members) if !is_calm => members,
@@ -354,29 +358,23 @@ impl<'a> Session<'a> {
                 let status = member.container.state.status;
                 member.service == watched.service && status == Status::Restarting
             });
-            let replaced = vec![watched.service.clone()];
-            if failing {
-                (self.tell)(Notice::Replacing(replaced.clone()));
-            }
-            let copied = self
-                .replicas
-                .copy(self.context, &members, (index, watched), &changes);
-            if failing {
-                (self.tell)(Notice::Replaced(replaced));
-            }
+            let services = failing.then(|| watched.service.clone());
+            let services: Vec<String> = services.into_iter().collect();
+            let (context, replicas) = (self.context, &mut self.replicas);
+            let copied = replacing(self.tell, &services, || {
+                replicas.copy(context, &members, (index, watched), &changes)
+            });
             for failure in copied.failures {
                 self.context
                     .ui
                     .error(format_args!("⦿ could not sync {failure}"));
             }
-            if !copied.moved.is_empty() {
-                self.batch.note(Instant::now(), copied.moved.len(), true);
-            }
+            moved += copied.moved.len();
             self.rules[index].put_back(copied.moved, copied.refused);
         }
         // In a storm they are not looked up for every part of it.
         self.known_members = Some(members).filter(|_| !is_calm);
-        Ok(())
+        Ok(moved)
     }
 
     /// `web: a.js, b.js and 3 more`, by service.
@@ -405,6 +403,17 @@ impl<'a> Session<'a> {
         // Nobody may read our stdout and the files be watched all the same.
         let _unread = self.context.ui.line(format_args!("⦿ {text}"));
     }
+}
+
+/// Does what may end the containers of these services for a moment.
+fn replacing<T>(tell: &dyn Fn(Notice), services: &[String], work: impl FnOnce() -> T) -> T {
+    if services.is_empty() {
+        return work();
+    }
+    tell(Notice::Replacing(services.to_vec()));
+    let done = work();
+    tell(Notice::Replaced(services.to_vec()));
+    done
 }
 
 fn rules_of(context: &Context, options: &Options, loaded: &Loaded) -> Result<Vec<Watched>> {

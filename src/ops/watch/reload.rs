@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::super::{Result, up};
 use super::act::tell;
 use super::watched::Watched;
-use super::{Notice, Session, rules_of};
+use super::{Session, replacing, rules_of};
 use crate::loader::Loaded;
 use crate::watcher::batch::Batch;
 use crate::watcher::filter::Filter;
@@ -71,20 +71,22 @@ impl Files {
             }
         }
     }
-
-    /// When they are to be read again.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.batch.due()
-    }
 }
 
 impl Session<'_> {
+    /// When the files are to be read again: what has changed by the rules that hold is dealt with
+    /// first.
+    pub(super) fn reload_due(&self) -> Option<Instant> {
+        match self.batch.due() {
+            Some(_) => None,
+            None => self.files.batch.due(),
+        }
+    }
+
     /// Reads the files again when they have changed; a typed line applies what they said.
     pub(super) fn files_changed(&mut self, is_typed: bool) -> Result<()> {
         let now = Instant::now();
-        // What has changed by the rules that hold is dealt with first.
-        let is_busy = self.batch.due().is_some();
-        if !is_busy && self.files.due().is_some_and(|due| due <= now) {
+        if self.reload_due().is_some_and(|due| due <= now) {
             self.files.batch.done(now);
             self.reload()?;
         } else if is_typed && std::mem::take(&mut self.asks) {
@@ -138,9 +140,9 @@ impl Session<'_> {
     fn apply(&mut self) -> Result<()> {
         let services: Vec<String> = self.loaded.project.services.keys().cloned().collect();
         let begun = Instant::now();
-        (self.tell)(Notice::Replacing(services.clone()));
-        let result = up::run(self.context, &self.up_options());
-        (self.tell)(Notice::Replaced(services));
+        let result = replacing(self.tell, &services, || {
+            up::run(self.context, &self.up_options())
+        });
         let is_done = result.is_ok();
         tell(self.context, result)?;
         if is_done {

@@ -115,7 +115,17 @@ impl Watched {
         let mut changes = mem::take(&mut self.pending);
         for path in &self.open {
             // One that has become a directory since is what others are in.
-            if changes.get(path) == Some(&Change::Put(Kind::File)) {
+            if changes.get(path) != Some(&Change::Put(Kind::File)) {
+                continue;
+            }
+            // What was below it goes with it: until then a link may be there, which would lead
+            // to files that are to stay.
+            let held = changes.range(path.clone()..).map(|(held, _)| held);
+            let held: Vec<Relative> = held
+                .take_while(|held| held.is_within(path))
+                .cloned()
+                .collect();
+            for path in &held {
                 self.pending.extend(changes.remove_entry(path));
             }
         }
@@ -246,6 +256,22 @@ mod tests {
         ]);
         assert_eq!(shown(&watched.take_pending(false)), ["d", "d/f", "g"]);
         assert_eq!(shown(&watched.take_pending(true)), ["f"]);
+    }
+
+    #[test]
+    fn what_was_below_a_file_waits_with_it() {
+        let mut world = World::new();
+        let root = world.directory.path();
+        let path = |name: &str| Relative::below(&root.join(name), root).unwrap();
+        let watched = &mut world.watched;
+        watched.open.insert(path("f"));
+        watched.pending.extend([
+            (path("f"), Change::Put(Kind::File)),
+            (path("f/a"), Change::Gone),
+            (path("f.c"), Change::Gone),
+        ]);
+        assert_eq!(shown(&watched.take_pending(false)), ["f.c"]);
+        assert_eq!(shown(&watched.take_pending(true)), ["f", "f/a"]);
     }
 
     #[test]
