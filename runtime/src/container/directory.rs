@@ -130,6 +130,7 @@ impl Directory {
         mut content: impl io::Read,
         attributes: FileAttributes,
     ) -> Result<()> {
+        // Asked first: what comes from elsewhere can be read only once.
         if self.is_mount(name)? {
             io::copy(&mut content, &mut self.emptied(name)?)?;
             return Ok(());
@@ -196,59 +197,41 @@ impl Directory {
     /// # Errors
     /// `EBUSY`: a mount in the way; a file system that is read-only.
     pub fn remove(&self, name: &OsStr) -> Result<()> {
-        let mut busy = false;
-        // Each directory on the way down, what is left in it, and its own name.
-        let mut way: Vec<(Self, Vec<OsString>, OsString)> = Vec::new();
-        let mut next = Some(name.to_owned());
-        loop {
-            let at = way.last().map_or(self, |(directory, ..)| directory);
-            if let Some(name) = next.take() {
-                match at.unlink(&name) {
-                    Ok(()) => {}
-                    Err(Errno::ISDIR) => {
-                        if let Some(below) = at.below(&name)? {
-                            let names = below.names()?;
-                            way.push((below, names, name));
-                        }
-                    }
-                    Err(Errno::BUSY) => busy = true,
-                    Err(errno) => return Err(errno.into()),
-                }
-            }
-            let Some((_, names, _)) = way.last_mut() else {
-                break;
-            };
-            next = names.pop();
-            if next.is_some() {
-                continue;
-            }
-            if let Some((directory, _, name)) = way.pop() {
-                let at = way.last().map_or(self, |(directory, ..)| directory);
-                drop(directory);
-                match at.remove_empty(&name) {
-                    Err(Errno::BUSY) => busy = true,
-                    // One that holds a mount is held by it.
-                    Err(Errno::NOTEMPTY | Errno::EXIST) if busy => {}
-                    other => other?,
-                }
+        let mut removal = Removal {
+            top: self,
+            way: Vec::new(),
+            met_mount: false,
+        };
+        removal.enter(name.to_owned())?;
+        while let Some(level) = removal.way.last_mut() {
+            match level.left.pop() {
+                Some(name) => removal.enter(name)?,
+                None => removal.leave()?,
             }
         }
-        match busy {
+        match removal.met_mount {
             true => Err(Errno::BUSY.into()),
             false => Ok(()),
         }
     }
 
-    /// Whether something is mounted there. The kernel keeps a mount from being removed or replaced
-    /// only where it is one in our own mount namespace (rename(2), `EBUSY`); in the container's
-    /// it would take it away.
-    fn is_mount(&self, name: &OsStr) -> Result<bool, Errno> {
+    /// What has a name, or nothing. Whether something is mounted there has to be asked: the kernel
+    /// keeps a mount from being removed or replaced only where it is one in our own mount
+    /// namespace (rename(2), `EBUSY`); in the container's it would take it away.
+    fn glance(&self, name: &OsStr) -> Result<Option<Glance>, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         match rustix::fs::statx(self.fd(), name, flags, StatxFlags::TYPE) {
-            Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
-            Err(Errno::NOENT) => Ok(false),
+            Ok(found) => Ok(Some(Glance {
+                is_directory: FileType::from_raw_mode(found.stx_mode.into()) == FileType::Directory,
+                is_mount: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+            })),
+            Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno),
         }
+    }
+
+    fn is_mount(&self, name: &OsStr) -> Result<bool, Errno> {
+        Ok(self.glance(name)?.is_some_and(|found| found.is_mount))
     }
 
     /// A regular file that is written in place, because it is a mount.
@@ -264,17 +247,11 @@ impl Directory {
 
     /// Removes anything but a directory (`EISDIR`) and a mount (`EBUSY`).
     fn unlink(&self, name: &OsStr) -> Result<(), Errno> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let found = match rustix::fs::statx(self.fd(), name, flags, StatxFlags::TYPE) {
-            Ok(found) => found,
-            Err(Errno::NOENT) => return Ok(()),
-            Err(errno) => return Err(errno),
-        };
-        if FileType::from_raw_mode(found.stx_mode.into()) == FileType::Directory {
-            return Err(Errno::ISDIR);
-        }
-        if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-            return Err(Errno::BUSY);
+        match self.glance(name)? {
+            None => return Ok(()),
+            Some(found) if found.is_directory => return Err(Errno::ISDIR),
+            Some(found) if found.is_mount => return Err(Errno::BUSY),
+            Some(_) => {}
         }
         match rustix::fs::unlinkat(self.fd(), name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
@@ -428,6 +405,68 @@ impl Directory {
             other => other?,
         }
         made.is_renamed = true;
+        Ok(())
+    }
+}
+
+/// What has a name, at a glance.
+#[derive(Debug, Clone, Copy)]
+struct Glance {
+    is_directory: bool,
+    is_mount: bool,
+}
+
+/// A walk that takes away what it comes by.
+struct Removal<'a> {
+    top: &'a Directory,
+    /// The directories on the way down.
+    way: Vec<Level>,
+    met_mount: bool,
+}
+
+struct Level {
+    directory: Directory,
+    /// What is left in it.
+    left: Vec<OsString>,
+    name: OsString,
+}
+
+impl Removal<'_> {
+    fn at(&self) -> &Directory {
+        self.way.last().map_or(self.top, |level| &level.directory)
+    }
+
+    /// Removes a name, or goes down into it.
+    fn enter(&mut self, name: OsString) -> Result<()> {
+        match self.at().unlink(&name) {
+            Ok(()) => {}
+            Err(Errno::ISDIR) => {
+                if let Some(directory) = self.at().below(&name)? {
+                    let left = directory.names()?;
+                    self.way.push(Level {
+                        directory,
+                        left,
+                        name,
+                    });
+                }
+            }
+            Err(Errno::BUSY) => self.met_mount = true,
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(())
+    }
+
+    /// Removes the directory that nothing is left in, and is in the one above.
+    fn leave(&mut self) -> Result<()> {
+        let Some(Level { name, .. }) = self.way.pop() else {
+            return Ok(());
+        };
+        match self.at().remove_empty(&name) {
+            Err(Errno::BUSY) => self.met_mount = true,
+            // One that holds a mount is held by it.
+            Err(Errno::NOTEMPTY | Errno::EXIST) if self.met_mount => {}
+            other => other?,
+        }
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use crate::image::reference::Reference;
 use crate::image::{Image, archive, change, save, store};
 use crate::layer;
 use crate::registry::Registries;
-use crate::registry::pull::{OnLayer, Pulled, platform_of};
+use crate::registry::pull::{OnLayer, Pulled};
 use crate::registry::push::{OnPush, Pushed};
 use crate::store::events::{self, Event};
 
@@ -225,7 +225,7 @@ impl Engine {
         // configuration doesn't tell.
         let platform = |id: &Digest| {
             let image = store::get(self.roots(), id.as_str()).ok()?;
-            Some((id.clone(), platform_of(&image.config)))
+            Some((id.clone(), image.config.platform()))
         };
         let platforms: HashMap<Digest, Platform> = store::known(self.roots())?
             .keys()
@@ -253,7 +253,7 @@ impl Engine {
             match registries.pull(self.roots(), &reference, platform, &|_, _| {}) {
                 Ok(pulled) if pulled.image.id == id => {}
                 Ok(pulled) => {
-                    let platform = platform_of(&pulled.image.config);
+                    let platform = pulled.image.config.platform();
                     let message = format!("{from} brought another image, for {platform}");
                     failed.push((name.to_owned(), Error::new(ErrorKind::NotFound, message)));
                 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::image::platform::Platform;
 
 /// The configuration blob. Unknown fields are dropped when it is written anew.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -122,6 +123,15 @@ impl ImageConfig {
         let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
         drop_nulls(&mut value);
         serde_json::from_value(value).map_err(damaged)
+    }
+
+    /// What it was made for.
+    pub fn platform(&self) -> Platform {
+        Platform {
+            os: self.os.clone(),
+            architecture: self.architecture.clone(),
+            variant: self.variant.clone().unwrap_or_default(),
+        }
     }
 
     /// The blob.

@@ -27,6 +27,8 @@ pub(super) struct Blob<'a> {
     piece: Bytes,
     /// Bytes that have come so far.
     at: u64,
+    /// So many of them come once more: this server knows no ranges.
+    again: u64,
     hasher: Option<Hasher>,
     tries: Tries,
     tried_at: u64,
@@ -48,6 +50,7 @@ impl<'a> Blob<'a> {
             answer: None,
             piece: Bytes::new(),
             at: 0,
+            again: 0,
             hasher: Some(Hasher::default()),
             tries: Tries::new(client.limits),
             tried_at: 0,
@@ -77,34 +80,52 @@ impl<'a> Blob<'a> {
             }
             if self.answer.is_none() {
                 self.answer = Some(self.open()?);
-                if !self.piece.is_empty() {
-                    return Ok(Some(std::mem::take(&mut self.piece)));
-                }
             }
             let Some(answer) = &mut self.answer else {
                 continue;
             };
             match self.client.chunk(answer) {
-                Ok(Some(piece)) if piece.is_empty() => {}
-                Ok(Some(piece)) => return self.came(piece).map(Some),
+                Ok(Some(mut piece)) => {
+                    let length = piece.len() as u64;
+                    self.pass_over(&mut piece);
+                    self.came(&piece)?;
+                    self.keep_pace(length)?;
+                    if !piece.is_empty() {
+                        return Ok(Some(piece));
+                    }
+                }
                 Ok(None) => self.broke(&Failure::broken("unexpected EOF"))?,
                 Err(failure) => self.broke(&failure)?,
             }
         }
     }
 
-    fn came(&mut self, piece: Bytes) -> Result<Bytes> {
+    /// Leaves of a piece what has not come before.
+    fn pass_over(&mut self, piece: &mut Bytes) {
+        let known = piece
+            .len()
+            .min(usize::try_from(self.again).unwrap_or(usize::MAX));
+        bytes::Buf::advance(piece, known);
+        self.again -= known as u64;
+    }
+
+    fn came(&mut self, piece: &Bytes) -> Result<()> {
         let length = piece.len() as u64;
         if length > self.descriptor.size - self.at {
             return Err(self.invalid("is longer than its manifest says"));
         }
         if let Some(hasher) = &mut self.hasher {
-            hasher.update(&piece);
+            hasher.update(piece);
         }
         self.at += length;
         if self.at - self.tried_at >= PROGRESS_BYTES {
             self.tries.reset();
         }
+        Ok(())
+    }
+
+    /// A server that sends almost nothing is as good as gone.
+    fn keep_pace(&mut self, length: u64) -> Result<()> {
         let limits = self.client.limits;
         self.pace.bytes += length;
         if self.pace.since.elapsed() >= limits.stall {
@@ -117,7 +138,7 @@ impl<'a> Blob<'a> {
                 self.broke(&Failure::broken("the transfer is too slow"))?;
             }
         }
-        Ok(piece)
+        Ok(())
     }
 
     /// Whatever stands behind the last byte is read, so that the connection can be used again.
@@ -153,7 +174,7 @@ impl<'a> Blob<'a> {
         if self.at > 0 {
             ask = ask.header(RANGE, &format!("bytes={}-", self.at))?;
         }
-        let mut answer = self.client.send(&ask)?;
+        let answer = self.client.send(&ask)?;
         self.pace = Pace {
             since: Instant::now(),
             bytes: 0,
@@ -161,37 +182,19 @@ impl<'a> Blob<'a> {
         match answer.status() {
             200 => {
                 // It begins at the beginning, whatever was asked.
-                self.skip(&mut answer)?;
+                self.again = self.at;
                 Ok(answer)
             }
-            206 if starts_at(answer.header("content-range"), self.at) => Ok(answer),
+            206 if starts_at(answer.header("content-range"), self.at) => {
+                self.again = 0;
+                Ok(answer)
+            }
             206 => Err(self.invalid("was answered with another part than was asked for")),
             _ => {
                 let shown = format!("blob {}", self.descriptor.digest);
                 Err(self.client.refusal(&shown, answer)?)
             }
         }
-    }
-
-    /// Passes over what has come already; the rest of a piece is left in `self.piece`.
-    fn skip(&mut self, answer: &mut Answer) -> Result<()> {
-        let mut left = self.at;
-        while left > 0 {
-            let shown = format!("blob {}", self.descriptor.digest);
-            let piece = self
-                .client
-                .chunk(answer)
-                .map_err(|failure| as_error(&shown, &failure))?
-                .ok_or_else(|| self.invalid("is shorter than before"))?;
-            let length = piece.len() as u64;
-            if length > left {
-                let rest = piece.slice(usize::try_from(left).unwrap_or(usize::MAX)..);
-                self.piece = self.came(rest)?;
-                return Ok(());
-            }
-            left -= length;
-        }
-        Ok(())
     }
 
     fn invalid(&self, what: &str) -> Error {

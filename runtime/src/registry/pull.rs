@@ -225,15 +225,7 @@ fn unchanged(
 }
 
 fn runs_on(config: &ImageConfig, wanted: &Platform) -> bool {
-    platform_of(config).normalized() == wanted.normalized()
-}
-
-pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
-    Platform {
-        os: config.os.clone(),
-        architecture: config.architecture.clone(),
-        variant: config.variant.clone().unwrap_or_default(),
-    }
+    config.platform().normalized() == wanted.normalized()
 }
 
 fn describe(
@@ -285,7 +277,7 @@ fn describe(
         warnings.push(format!(
             "the image {} is for {}, not for {told} ({wanted})",
             reference.familiar(),
-            platform_of(&parsed)
+            parsed.platform()
         ));
     }
     Ok(Described {

@@ -17,20 +17,22 @@ impl Engine {
         let id = self.container_id(name)?;
         let in_vain = |error: Error| error.context(format!("cannot kill container: {name}"));
         check(&self.settled(&id)?).map_err(in_vain)?;
-        if signal == signal::KILL {
-            documents::mark_stop(self.roots(), &id);
-        }
         let ask = Ask::Kill { signal };
-        let (client, _) = self.ask_fit(&id, &ask, &[], check).map_err(in_vain)?;
-        let answer = client.answer(None)?;
-        if signal == signal::KILL {
-            if answer.is_none() && self.settled(&id)?.state.status.is_active() {
-                // The monitor was killed, and not the container.
-                return self.kill_container(name, None);
+        let is_final = signal == signal::KILL;
+        loop {
+            if is_final {
+                documents::mark_stop(self.roots(), &id);
             }
-            self.wait_until_gone(&id)?;
+            let (client, _) = self.ask_fit(&id, &ask, &[], check).map_err(in_vain)?;
+            let is_answered = client.answer(None)?.is_some();
+            if !is_final {
+                return Ok(());
+            }
+            // Else the monitor was killed, and not the container: the next one is asked.
+            if is_answered || !self.settled(&id)?.state.status.is_active() {
+                return self.wait_until_gone(&id).map(drop);
+            }
         }
-        Ok(())
     }
 }
 
