@@ -26,6 +26,7 @@ use ketch_runtime::engine::Engine;
 
 use crate::ops::{Context, Error, Result, signals::Signals};
 use crate::ui::Ui;
+use crate::ui::progress::Mode;
 use options::Global;
 
 /// Runs Compose applications without Docker
@@ -126,7 +127,11 @@ pub fn run() -> ExitCode {
             Err(ended) => return exit::parsing(&ended),
         },
     };
-    let ui = match Ui::new(global.looks()) {
+    let mut looks = global.looks();
+    if matches!(&command, Asked::Ketch(Command::Compose(verb)) if verb.is_quiet()) {
+        looks.progress = Some(Mode::Quiet);
+    }
+    let ui = match Ui::new(looks) {
         Ok(ui) => ui,
         Err(message) => return exit::usage(&message),
     };

@@ -17,8 +17,8 @@ pub(super) enum Ended {
 }
 
 /// Commands of Compose that this ketch does not have.
-const NOT_YET: [&str; 10] = [
-    "alpha", "bridge", "commit", "events", "export", "publish", "push", "run", "stats", "volumes",
+const NOT_YET: [&str; 7] = [
+    "alpha", "bridge", "commit", "events", "export", "publish", "volumes",
 ];
 
 /// Reads a command line.

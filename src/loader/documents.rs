@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
@@ -14,7 +15,7 @@ use super::{
     canonical, environment, extends, include, interpolate, merge, paths, schema, secrets, tags,
     warnings,
 };
-use crate::diag::{Diagnostic, Diagnostics, Span};
+use crate::diag::{Diagnostic, Diagnostics, FileId, Span};
 use crate::yaml::parse::{self, Parsed};
 use crate::yaml::{Document, Entry, Map, Node, Tagged};
 
@@ -43,23 +44,38 @@ pub(super) fn read(session: &mut Session<'_>, files: &[PathBuf]) -> Vec<Text> {
     texts.collect()
 }
 
+/// The document that the command line adds.
+pub(super) fn flags(session: &mut Session<'_>) -> Option<Text> {
+    let text = session.options.flags.clone()?;
+    let path = Path::new("<flags>");
+    let file = session
+        .sources
+        .add(path.display().to_string(), Arc::clone(&text));
+    session.asked.entry(file).or_insert(None);
+    Some(parsed(session, path, file, &text))
+}
+
 /// Reads a file that another may have asked for.
 fn read_one(session: &mut Session<'_>, path: &Path, asked: Option<Asked>) -> Option<Text> {
     let (file, text) = session.read(path, asked.map(|asked| asked.at))?;
     session.asked.entry(file).or_insert(asked);
+    Some(parsed(session, path, file, &text))
+}
+
+fn parsed(session: &mut Session<'_>, path: &Path, file: FileId, text: &str) -> Text {
     let mut told = Diagnostics::default();
-    let Parsed { documents, cut } = parse::parse_as_far_as_possible(&text, file, &mut told);
+    let Parsed { documents, cut } = parse::parse_as_far_as_possible(text, file, &mut told);
     session.cut |= cut;
     let wrong: Vec<Span> = told.iter().filter_map(place).collect();
     session.diagnostics.extend(told);
     for document in &documents {
         session.broken.extend(services_around(document, &wrong));
     }
-    Some(Text {
+    Text {
         path: path.to_owned(),
         documents,
         sound: wrong.is_empty(),
-    })
+    }
 }
 
 fn place(diagnostic: &Diagnostic) -> Option<Span> {

@@ -43,7 +43,7 @@ use crate::model::Project;
 use crate::yaml::Node;
 use files::Files;
 use origins::Origins;
-pub(crate) use paths::is_remote;
+pub(crate) use paths::{clean, is_remote};
 use schema::Stage;
 use session::Session;
 
@@ -56,6 +56,8 @@ pub struct Options {
     pub config_files: Vec<PathBuf>,
     /// The text of standard input, if it is at hand; else `-` is asked for as a file.
     pub stdin: Option<Arc<str>>,
+    /// A document that is merged over all files: what flags change in a service.
+    pub flags: Option<Arc<str>>,
     /// `--project-directory`.
     pub project_directory: Option<PathBuf>,
     /// `-p`.
@@ -177,7 +179,8 @@ struct Tree {
 fn tree(session: &mut Session<'_>) -> Option<Tree> {
     let options = session.options;
     let mut found = discovery::find(session)?;
-    let texts = documents::read(session, &found.files);
+    let mut texts = documents::read(session, &found.files);
+    texts.extend(documents::flags(session));
     let in_files = documents::name(&texts, &found.environment);
     let name = discovery::project_name(session, &found, in_files.as_deref())?;
     set_own_variables(&mut found.environment, &name, options);

@@ -125,7 +125,7 @@ pub(super) fn absolute(directory: &Path, path: &str, home: Option<&str>) -> Stri
 }
 
 /// Without `.`, `..` and double slashes.
-pub(super) fn clean(path: &Path) -> PathBuf {
+pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {

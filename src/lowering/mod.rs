@@ -11,6 +11,7 @@ mod container;
 mod labels;
 mod mounts;
 mod networks;
+mod one_off;
 mod place;
 mod ports;
 mod resources;
@@ -23,6 +24,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::loader::files::Files;
 use crate::model::names::{self, label};
 use crate::model::{Project, Service};
+pub use one_off::OneOff;
 
 /// Everything that the project asks of the runtime.
 #[derive(Debug, Clone, Default, PartialEq)]

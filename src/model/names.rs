@@ -5,6 +5,12 @@ pub fn container(project: &str, service: &str, number: u32) -> String {
     format!("{project}-{service}-{number}")
 }
 
+/// `<project>-<service>-run-<12 hex>`: a container that `run` made.
+pub fn one_off(project: &str, service: &str, slug: &str) -> String {
+    let short = slug.get(..12).unwrap_or(slug);
+    format!("{project}-{service}-run-{short}")
+}
+
 /// `<project>_<key>`: networks and volumes.
 pub fn resource(project: &str, key: &str) -> String {
     format!("{project}_{key}")
@@ -21,6 +27,7 @@ pub mod label {
     pub const SERVICE: &str = "com.docker.compose.service";
     pub const NUMBER: &str = "com.docker.compose.container-number";
     pub const ONE_OFF: &str = "com.docker.compose.oneoff";
+    pub const SLUG: &str = "com.docker.compose.slug";
     pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
     pub const IMAGE: &str = "com.docker.compose.image";
     pub const CONFIG_FILES: &str = "com.docker.compose.project.config_files";

@@ -29,6 +29,7 @@ pub mod push;
 pub mod registry;
 pub mod restart;
 pub mod rm;
+pub mod run;
 pub mod scope;
 pub mod signals;
 pub mod start;

@@ -79,39 +79,51 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     let begun = Timestamp::now();
     let loaded = load(context, options)?;
     let project = &loaded.project;
-    let graph =
-        ServiceGraph::new(project).map_err(|cycle| Error::diagnostic(cycle, &loaded.sources))?;
     if let Some(watch) = options.attach.as_ref().and_then(|it| it.watch.as_ref()) {
         watch::check(context, watch, &loaded)?;
     }
-    let mut choices = choices(project, options)?;
-    let needs = images::needs(context, project, options.images)?;
-    // Everything that is wrong is told before anything is made, images of our own included.
-    let mut planned = plan(context, &loaded, &graph, &choices, &needs.problems)?;
-    if !needs.to_build.is_empty() || !needs.to_pull.is_empty() {
-        context.end_turn();
-        images::pull(context, &loaded, &needs, options.images.quiet_pull)?;
-        images::build(context, project, &needs, options.images)?;
-        planned = plan(context, &loaded, &graph, &choices, &Diagnostics::default())?;
-    }
-    context
-        .ui
-        .diagnostics(&planned.lowered.warnings, &loaded.sources);
-    let mut plan = planned.plan;
-    if !plan.questions.is_empty() && !context.dry_run {
-        choices.recreate_volumes = ask(context, &plan, options.yes);
-        let (lowered, observed) = (&planned.lowered, &planned.observed);
-        plan = planner::reconcile(project, &graph, lowered, observed, &choices)
-            .map_err(|problems| Error::invalid(problems, &loaded.sources))?;
-    }
+    let choices = choices(project, options)?;
+    let grace = choices.grace;
+    let plan = prepared(context, &loaded, choices, (options.images, options.yes))?;
     match &options.attach {
         Some(attach) if !context.dry_run => {
-            let services =
-                attach::Services::new(project, &options.services, attach, choices.grace)?;
+            let services = attach::Services::new(project, &options.services, attach, grace)?;
             attach::run(context, &project.name, &plan, &services, attach, begun)
         }
         _ => execute(context, &plan, options),
     }
+}
+
+/// A plan that can be carried out: what was wrong has been told, images that were missing are
+/// here, and what may be lost has been asked about (`yes`: without asking).
+pub(super) fn prepared(
+    context: &Context,
+    loaded: &Loaded,
+    mut choices: planner::Options,
+    (policy, yes): (Policy, bool),
+) -> Result<Plan> {
+    let project = &loaded.project;
+    let graph =
+        ServiceGraph::new(project).map_err(|cycle| Error::diagnostic(cycle, &loaded.sources))?;
+    let needs = images::needs(context, project, policy)?;
+    // Everything that is wrong is told before anything is made, images of our own included.
+    let mut planned = plan(context, loaded, &graph, &choices, &needs.problems)?;
+    if !needs.to_build.is_empty() || !needs.to_pull.is_empty() {
+        context.end_turn();
+        images::pull(context, loaded, &needs, policy.quiet_pull)?;
+        images::build(context, project, &needs, policy)?;
+        planned = plan(context, loaded, &graph, &choices, &Diagnostics::default())?;
+    }
+    context
+        .ui
+        .diagnostics(&planned.lowered.warnings, &loaded.sources);
+    if planned.plan.questions.is_empty() || context.dry_run {
+        return Ok(planned.plan);
+    }
+    choices.recreate_volumes = ask(context, &planned.plan, yes);
+    let (lowered, observed) = (&planned.lowered, &planned.observed);
+    planner::reconcile(project, &graph, lowered, observed, &choices)
+        .map_err(|problems| Error::invalid(problems, &loaded.sources))
 }
 
 /// What [`run`] would do, in the words of `--dry-run`; `None`: nothing. Nothing is changed.
@@ -189,7 +201,7 @@ fn load(context: &Context, options: &Options) -> Result<Loaded> {
     Ok(loaded)
 }
 
-fn choices(project: &Project, options: &Options) -> Result<planner::Options> {
+pub(super) fn choices(project: &Project, options: &Options) -> Result<planner::Options> {
     let says = |name: &str| is_set(project.environment.get(name));
     let remove_orphans = options.remove_orphans || says("COMPOSE_REMOVE_ORPHANS");
     let ignore_orphans = says("COMPOSE_IGNORE_ORPHANS");
@@ -219,6 +231,7 @@ fn choices(project: &Project, options: &Options) -> Result<planner::Options> {
         grace: perform::grace(options.timeout),
         no_dependencies: options.no_deps,
         wait: options.wait,
+        one_off: None,
         recreate_volumes: IndexSet::new(),
     })
 }

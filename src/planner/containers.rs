@@ -150,7 +150,12 @@ pub(super) fn decide_service<'a>(
         earlier,
         replaced,
     };
-    judge.decide()
+    match &scope.options.one_off {
+        Some(one_off) if one_off.service == service => {
+            vec![judge.make(lowered.one_off(one_off), Cause::Asked)]
+        }
+        _ => judge.decide(),
+    }
 }
 
 struct Judge<'a, 'b> {
@@ -223,12 +228,15 @@ impl<'a> Judge<'a, '_> {
     }
 
     fn create(&self, number: u32) -> Decision<'a> {
-        let spec = self.lowered.container(number);
+        self.make(self.lowered.container(number), Cause::Missing)
+    }
+
+    fn make(&self, spec: ContainerSpec, cause: Cause) -> Decision<'a> {
         Decision {
             service: self.service,
             name: spec.name.clone(),
             action: Action::Create,
-            cause: Cause::Missing,
+            cause,
             spec: Some(Wanted(spec)),
             observed: None,
         }

@@ -71,6 +71,11 @@ impl<'a> Starter<'a> {
         }
     }
 
+    /// The gates of a service that is started when the plan is done.
+    pub(super) fn wait_for_dependencies(&mut self, plan: &mut Plan, service: &str) {
+        self.open_gates(plan, service);
+    }
+
     /// What the service's start has to wait for.
     fn open_gates(&mut self, plan: &mut Plan, service: &str) -> Vec<StepId> {
         let mut needed = Vec::new();

@@ -19,6 +19,8 @@ pub mod teardown;
 
 use indexmap::{IndexMap, IndexSet};
 
+use crate::lowering::OneOff;
+
 pub use observed::{
     Observed, ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume,
 };
@@ -52,6 +54,8 @@ pub struct Options {
     pub no_dependencies: bool,
     /// End only when the targets are running and healthy (`--wait`).
     pub wait: bool,
+    /// `run`: this container takes the place of those of its service, which are left alone.
+    pub one_off: Option<OneOff>,
     /// Real names of volumes that may be recreated: the [`Question`]s that were answered yes.
     pub recreate_volumes: IndexSet<String>,
 }

@@ -139,6 +139,12 @@ impl<'a> Scope<'a> {
         replicas(self.project, self.options, service)
     }
 
+    /// Whether the service's one container is started by who is attached to it.
+    fn is_started_by_others(&self, service: &str) -> bool {
+        let one_off = self.options.one_off.as_ref();
+        one_off.is_some_and(|one_off| one_off.attached && one_off.service == service)
+    }
+
     fn decide(&self, volumes: &[volumes::Decision]) -> Vec<Decision<'a>> {
         let replaced = volumes.iter().filter(|volume| volume.recreate);
         let replaced = replaced.map(|volume| volume.spec.name.clone()).collect();
@@ -564,6 +570,10 @@ impl<'a> Reconciler<'a> {
         }
         let mut waited: BTreeSet<&str> = BTreeSet::new();
         for (service, to_start) in &services {
+            if self.scope.is_started_by_others(service) {
+                starter.wait_for_dependencies(&mut self.plan, service);
+                continue;
+            }
             starter.start(&mut self.plan, service, to_start);
             if self.scope.options.wait && self.scope.is_target(service) {
                 waited.insert(service);

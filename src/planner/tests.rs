@@ -10,6 +10,7 @@ use super::{
     Plan, Recreate, reconcile, refuse_too_many,
 };
 use crate::graph::ServiceGraph;
+use crate::lowering::OneOff;
 use crate::lowering::fixture::{
     depends, health_check, lowered, mount, project, service, with_env, with_volume,
 };
@@ -127,6 +128,35 @@ fn an_empty_world_gets_networks_volumes_containers_then_starts_behind_gates() {
 7  [4 6]   container app-web-1     start
 ";
     assert_eq!(plan.to_string(), expected);
+}
+
+#[test]
+fn a_one_off_is_beside_the_services_own() {
+    let project = app();
+    let one_off = |attached| Options {
+        targets: vec!["web".into()],
+        one_off: Some(OneOff {
+            service: "web".into(),
+            slug: "0123456789abcdef".into(),
+            attached,
+            ..OneOff::default()
+        }),
+        ..Options::default()
+    };
+    let observed = settled(&project);
+    let attached = up(&project, &observed, &one_off(true));
+    assert_plan(
+        &attached,
+        "1 container app-web-run-0123456789ab create
+         2 gate db healthy web depends on it",
+    );
+    let detached = up(&project, &observed, &one_off(false));
+    assert_plan(
+        &detached,
+        "1 container app-web-run-0123456789ab create
+         2 gate db healthy web depends on it
+         3 [1 2] container app-web-run-0123456789ab start",
+    );
 }
 
 #[test]

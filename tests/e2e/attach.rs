@@ -17,7 +17,7 @@ use crate::world::{World, eventually};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A program at a terminal of its own, and somebody who types.
-struct Typist {
+pub struct Typist {
     master: std::fs::File,
     child: Child,
     heard: Receiver<Vec<u8>>,
@@ -26,7 +26,7 @@ struct Typist {
 }
 
 impl Typist {
-    fn at(mut command: Command) -> Self {
+    pub fn at(mut command: Command) -> Self {
         let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         rustix::pty::grantpt(&master).unwrap();
         rustix::pty::unlockpt(&master).unwrap();
@@ -65,13 +65,13 @@ impl Typist {
         }
     }
 
-    fn types(&mut self, text: &str) {
+    pub fn types(&mut self, text: &str) {
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
     /// Waits until this is on the screen.
     #[track_caller]
-    fn sees(&mut self, text: &str) {
+    pub fn sees(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.screen.find(text) {
@@ -87,7 +87,7 @@ impl Typist {
     }
 
     #[track_caller]
-    fn leaves_with(&mut self, code: i32) {
+    pub fn leaves_with(&mut self, code: i32) {
         let mut status = None;
         eventually("it ends", || {
             status = self.child.try_wait().unwrap();

@@ -27,6 +27,7 @@ mod preflight;
 mod recreation;
 mod registry;
 mod rights;
+mod run;
 mod server;
 mod store;
 mod top;

@@ -19,6 +19,7 @@ mod pull;
 mod push;
 mod restart;
 mod rm;
+mod run;
 mod scale;
 mod start;
 pub(super) mod stats;
@@ -57,6 +58,7 @@ pub(super) enum Verb {
     Push(push::Args),
     Restart(restart::Args),
     Rm(rm::Args),
+    Run(Box<run::Args>),
     Scale(scale::Args),
     Start(start::Args),
     Stats(stats::Args),
@@ -87,6 +89,11 @@ impl Verb {
         )
     }
 
+    /// Whether nobody wants to see how it goes.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Run(args) if args.is_quiet())
+    }
+
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::Attach(args) => args.run(context),
@@ -108,6 +115,7 @@ impl Verb {
             Self::Push(args) => args.run(context),
             Self::Restart(args) => args.run(context),
             Self::Rm(args) => args.run(context),
+            Self::Run(args) => args.run(context),
             Self::Scale(args) => args.run(context),
             Self::Start(args) => args.run(context),
             Self::Stats(args) => args.run(context),

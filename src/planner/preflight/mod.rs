@@ -20,6 +20,7 @@ use ketch_runtime::spec::{ContainerSpec, MountKind, NetworkMode, NetworkSpec, Po
 
 use super::{Observed, Op, Plan};
 use crate::diag::{Diagnostic, Diagnostics, Severity, Span};
+use crate::model::names::label;
 use crate::model::{Project, Service};
 
 /// A host port: every address when none is given.
@@ -263,14 +264,18 @@ impl<'a> Check<'a> {
     /// Names of new containers, against those of all projects.
     fn names(&mut self) {
         let host = self.host;
-        for (service, name, _) in self.outline.created.clone() {
+        for (service, name, spec) in self.outline.created.clone() {
             let is_there = |other: &&Neighbour| {
                 other.name == name && !self.outline.removed.contains(other.name.as_str())
             };
             let Some(other) = host.containers.iter().find(is_there) else {
                 continue;
             };
-            let written = self.service(service);
+            let is_one_off = spec
+                .labels
+                .get(label::ONE_OFF)
+                .is_some_and(|it| it == "True");
+            let written = self.service(service).filter(|_| !is_one_off);
             let span = written.map(|service| {
                 let name = service.container_name.as_ref();
                 name.map_or(service.span, |name| name.span)
@@ -279,7 +284,10 @@ impl<'a> Check<'a> {
                 "service {service:?}: Conflict. The container name \"/{name}\" is already in use by container {}",
                 whose(other)
             );
-            let hint = "choose another `container_name`, or remove that container";
+            let hint = match is_one_off {
+                true => "choose another `--name`, or remove that container",
+                false => "choose another `container_name`, or remove that container",
+            };
             let diagnostic = self.report(span, message).hint(hint);
             self.problems.push(diagnostic);
         }
