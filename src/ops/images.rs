@@ -559,8 +559,9 @@ pub(crate) fn formatted(
             Ok(())
         }
         Format::Text(template) | Format::TableOf(template) => {
-            let heading = matches!(format, Format::TableOf(_));
-            let text = template::render(template, heading, rows).map_err(Error::Failed)?;
+            let titles: Vec<_> = columns.iter().copied().zip(head.iter().copied()).collect();
+            let titles = matches!(format, Format::TableOf(_)).then_some(titles.as_slice());
+            let text = template::render(template, titles, rows).map_err(Error::Failed)?;
             Ok(context.ui.data(text.as_bytes())?)
         }
     }

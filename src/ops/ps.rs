@@ -144,8 +144,11 @@ fn rows(
         }
         Format::Text(template) | Format::TableOf(template) => {
             let rows: Vec<Value> = members.iter().map(fields).collect();
-            let heading = matches!(format, Format::TableOf(_));
-            let text = template::render(template, heading, &rows).map_err(Error::Failed)?;
+            let titles: Option<template::Titles<'_>> = match format {
+                Format::TableOf(_) => Some(&[("ID", "CONTAINER ID"), ("RunningFor", "CREATED")]),
+                _ => None,
+            };
+            let text = template::render(template, titles, &rows).map_err(Error::Failed)?;
             context.ui.data(text.as_bytes())?;
         }
     }

@@ -301,8 +301,11 @@ pub fn disk_usage(context: &Context, verbose: bool, format: &Format) -> Result<(
         }
         Format::Text(template) | Format::TableOf(template) => {
             let rows: Vec<_> = rows.iter().map(Row::json).collect();
-            let heading = matches!(format, Format::TableOf(_));
-            let text = template::render(template, heading, &rows).map_err(Error::Failed)?;
+            let titles: Option<template::Titles<'_>> = match format {
+                Format::TableOf(_) => Some(&[("TotalCount", "TOTAL")]),
+                _ => None,
+            };
+            let text = template::render(template, titles, &rows).map_err(Error::Failed)?;
             Ok(context.ui.data(text.as_bytes())?)
         }
     }

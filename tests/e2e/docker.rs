@@ -155,6 +155,43 @@ fn a_container_lives_by_docker_s_verbs() {
     world.assert_clean();
 }
 
+/// What scripts ask most.
+#[test]
+fn formats_are_go_s_templates() {
+    let world = World::new();
+    let run = [
+        "run", "-d", "--name", "web", "-p", "8080:80", "-l", "a.b=c", "busybox", "sleep", "inf",
+    ];
+    let id = docker(&world, &run).ok().stdout;
+    let shown = |args: &[&str]| docker(&world, args).ok().stdout;
+    let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = shown(&["inspect", "-f", address, "web"]);
+    let own = shown(&["exec", "web", "hostname", "-i"]);
+    assert_eq!(address, own);
+    let port = r#"{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}"#;
+    assert_eq!(shown(&["inspect", "-f", port, "web"]), "8080\n");
+    let label = r#"{{index .Config.Labels "a.b"}}{{if .State.Health}} healthy{{end}}"#;
+    assert_eq!(shown(&["inspect", "-f", label, "web"]), "c\n");
+    let joined = "{{range $id, $it := .Containers}}{{$it.Name}} {{$id}}{{end}}";
+    let joined = shown(&["network", "inspect", "-f", joined, "bridge"]);
+    assert_eq!(joined, format!("web {id}"));
+    let table = r"table {{.ID}}\t{{upper .Names}}";
+    let table = shown(&["ps", "--format", table]);
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split("   ").collect())
+        .collect();
+    assert_eq!(lines, [["CONTAINER ID", "NAMES"], [&id[..12], "WEB"]]);
+    let wrong = docker(&world, &["inspect", "-f", "{{range .Mounts}}", "web"]).failed(1);
+    assert!(
+        wrong.stderr.contains("template parsing error"),
+        "{}",
+        wrong.stderr
+    );
+    docker(&world, &["rm", "-f", "web"]).ok();
+    world.assert_clean();
+}
+
 fn what_compose_made_is_listed_as_well(world: &World) {
     let project = world.project("app", "services: {a: {image: busybox, command: sleep inf}}");
     let face = link(world);

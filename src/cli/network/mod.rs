@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use clap::Subcommand;
+use ketch_runtime::engine::containers::ContainerFilter;
 use ketch_runtime::error::ErrorKind;
 use ketch_runtime::network::Network;
 use ketch_runtime::spec::{NetworkSpec, SubnetSpec};
@@ -227,10 +228,38 @@ fn list(
 /// A network by its name.
 pub(super) fn find(context: &Context, name: &str) -> Result<Option<serde_json::Value>> {
     match context.engine.network(name) {
-        Ok(found) => Ok(Some(details(&found))),
+        Ok(found) => {
+            let mut details = details(&found);
+            details["Containers"] = joined(context, &found)?;
+            Ok(Some(details))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The containers that are joined to it now, by id.
+fn joined(context: &Context, network: &Network) -> Result<serde_json::Value> {
+    let mut joined = serde_json::Map::new();
+    for container in context.engine.containers(&ContainerFilter::default())? {
+        let state = &container.state;
+        let mut endpoints = state.endpoints.iter().filter(|_| state.status.is_active());
+        let Some(endpoint) = endpoints.find(|it| it.network == network.spec.name) else {
+            continue;
+        };
+        let shown = |address: Option<(String, u8)>| {
+            address.map_or_else(String::new, |(address, bits)| format!("{address}/{bits}"))
+        };
+        let address = json!({
+            "Name": container.record.name,
+            "EndpointID": endpoint.host_interface,
+            "MacAddress": endpoint.mac_address,
+            "IPv4Address": shown(endpoint.ipv4.map(|(it, bits)| (it.to_string(), bits))),
+            "IPv6Address": shown(endpoint.ipv6.map(|(it, bits)| (it.to_string(), bits))),
+        });
+        joined.insert(container.record.id.to_string(), address);
+    }
+    Ok(joined.into())
 }
 
 fn driver(network: &Network) -> &str {

@@ -49,7 +49,7 @@ pub fn run(context: &Context, names: &[String], format: &str, kinds: &[Find<'_>]
             }
         }
         Format::Text(template) | Format::TableOf(template) => {
-            let text = template::render(&template, false, &found).map_err(Error::Failed)?;
+            let text = template::render(&template, None, &found).map_err(Error::Failed)?;
             context.ui.data(text.as_bytes())?;
         }
     }
