@@ -104,6 +104,7 @@ pub fn run() -> ExitCode {
         Ok(found) => found,
         Err(message) => return exit::usage(&message),
     };
+    let elsewhere = elsewhere(&face, std::env::var("DOCKER_HOST").ok().as_deref());
     let (global, command) = match face {
         Face::Ketch => match parse::parse::<Ketch>(args) {
             Ok(parsed) => (parsed.global, Asked::Ketch(parsed.command)),
@@ -136,6 +137,9 @@ pub fn run() -> ExitCode {
         Err(message) => return exit::usage(&message),
     };
     for warning in global.warnings() {
+        ui.warn(warning);
+    }
+    if let Some(warning) = elsewhere {
         ui.warn(warning);
     }
     match execute(&global, command, &ui) {
@@ -197,6 +201,15 @@ fn interrupted(ran: Result<()>) -> Result<()> {
     })
 }
 
+/// What to say to who means another machine's containers.
+fn elsewhere(face: &Face, docker_host: Option<&str>) -> Option<String> {
+    let host = docker_host.filter(|host| !host.is_empty() && !host.starts_with("unix://"))?;
+    let speaks_docker = matches!(face, Face::Compose | Face::Docker);
+    speaks_docker.then(|| {
+        format!("DOCKER_HOST={host} has no effect: ketch runs the containers of this machine")
+    })
+}
+
 /// Takes `compose` out of `docker compose …` and `ketch compose …`.
 fn face_of(mut args: Vec<OsString>) -> std::result::Result<(Face, Vec<OsString>), String> {
     let called = args
@@ -243,6 +256,17 @@ mod tests {
         Ketch::command().debug_assert();
         DockerCompose::command().debug_assert();
         docker::Docker::command().debug_assert();
+    }
+
+    #[test]
+    fn who_means_another_machine_is_told() {
+        let told = |face, host| elsewhere(&face, host).is_some();
+        assert!(told(Face::Docker, Some("tcp://docker:2375")));
+        assert!(told(Face::Compose, Some("ssh://there")));
+        assert!(!told(Face::Ketch, Some("ssh://there")));
+        assert!(!told(Face::Docker, Some("unix:///var/run/docker.sock")));
+        assert!(!told(Face::Docker, Some("")));
+        assert!(!told(Face::Docker, None));
     }
 
     #[test]
