@@ -90,6 +90,7 @@ pub(super) enum Command {
     History(image::History),
     Login(login::Login),
     Logout(login::Logout),
+    Events(system::Events),
     /// Manage containers
     #[command(subcommand, name = "container")]
     Containers(container::Verb),
@@ -143,6 +144,7 @@ impl Command {
             Self::Network(verb) => verb.run(context),
             Self::Volume(verb) => verb.run(context),
             Self::System(verb) => verb.run(context),
+            Self::Events(args) => args.run(context),
             Self::Version => {
                 let version = env!("CARGO_PKG_VERSION");
                 Ok(context.ui.line(format_args!("ketch version {version}"))?)

@@ -17,9 +17,7 @@ pub(super) enum Ended {
 }
 
 /// Commands of Compose that this ketch does not have.
-const NOT_YET: [&str; 7] = [
-    "alpha", "bridge", "commit", "events", "export", "publish", "volumes",
-];
+const NOT_YET: [&str; 6] = ["alpha", "bridge", "commit", "export", "publish", "volumes"];
 
 /// Reads a command line.
 pub(super) fn parse<P: Parser>(mut args: Vec<OsString>) -> Result<P, Ended> {

@@ -6,7 +6,7 @@ use ketch_runtime::registry::credentials::ConfigFile;
 
 use crate::ops::containers::attach::Attach;
 use crate::ops::detach_keys::Keys;
-use crate::ops::{Context, Error, Result, logs};
+use crate::ops::{Context, Error, Result, events, logs};
 use crate::ui::template;
 
 /// `--format` of lists.
@@ -38,6 +38,26 @@ pub(super) struct Filtering {
     /// Filter output based on conditions provided
     #[arg(short = 'f', long = "filter", value_name = "filter")]
     pub(super) filters: Vec<String>,
+}
+
+/// From when and until when.
+#[derive(Debug, Args)]
+pub(super) struct Span {
+    /// Show all events created since timestamp
+    #[arg(long, value_name = "string")]
+    since: Option<String>,
+    /// Stream events until this timestamp
+    #[arg(long, value_name = "string")]
+    until: Option<String>,
+}
+
+impl Span {
+    pub(super) fn parse(self) -> events::Span {
+        events::Span {
+            since: self.since,
+            until: self.until,
+        }
+    }
 }
 
 /// What prunes know.

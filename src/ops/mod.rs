@@ -13,6 +13,7 @@ pub mod cp;
 pub mod deadline;
 pub mod detach_keys;
 pub mod down;
+pub mod events;
 pub mod exec;
 pub mod explain;
 pub mod filter;

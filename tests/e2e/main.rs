@@ -16,6 +16,7 @@ mod cp;
 mod depends_on;
 mod docker;
 mod errors;
+mod events;
 mod examples;
 mod explain;
 mod harm;

@@ -16,14 +16,14 @@ use crate::world::{Project, World, eventually};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A command that goes on, and its lines as they come.
-struct Running {
+pub struct Running {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
 
 impl Running {
-    fn new(project: &Project<'_>, args: &[&str]) -> Self {
+    pub fn new(project: &Project<'_>, args: &[&str]) -> Self {
         let mut command = project.world.ketch_command(&project.directory, args);
         let mut child = command
             .stdout(Stdio::piped())
@@ -54,7 +54,7 @@ impl Running {
 
     /// Waits for a line with this, and returns it.
     #[track_caller]
-    fn says(&mut self, text: &str) -> String {
+    pub fn says(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -68,6 +68,12 @@ impl Running {
         }
     }
 
+    /// What has been said so far.
+    pub fn seen_now(&mut self) -> &[String] {
+        self.seen.extend(self.lines.try_iter());
+        &self.seen
+    }
+
     /// The same on whichever stream, before or after what was waited for last.
     #[track_caller]
     fn has_said(&mut self, text: &str) {
@@ -77,7 +83,7 @@ impl Running {
     }
 
     #[track_caller]
-    fn interrupted(mut self) -> Vec<String> {
+    pub fn interrupted(mut self) -> Vec<String> {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::INT).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(130));

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 
-use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use super::Engine;
@@ -18,7 +17,6 @@ use crate::layer;
 use crate::registry::Registries;
 use crate::registry::pull::{OnLayer, Pulled};
 use crate::registry::push::{OnPush, Pushed};
-use crate::store::events::{self, Event};
 
 pub use crate::image::store::RemovedImage;
 
@@ -40,7 +38,7 @@ impl Engine {
             archive::load(self.roots(), archive).context(|| "load image archive".into())?;
         let mut names = Vec::new();
         for image in loaded {
-            self.tell("load", &image.image.id, image.image.id.as_str());
+            self.tell_image("load", &image.image.id, image.image.id.as_str());
             if image.references.is_empty() {
                 names.push(image.image.id.to_string());
             }
@@ -59,7 +57,7 @@ impl Engine {
     ) -> Result<Pulled> {
         let reference = Reference::parse(name)?.or_latest();
         let pulled = registries.pull(self.roots(), &reference, platform, on)?;
-        self.tell("pull", &pulled.image.id, &reference.familiar());
+        self.tell_image("pull", &pulled.image.id, &reference.familiar());
         Ok(pulled)
     }
 
@@ -85,7 +83,7 @@ impl Engine {
             Error::new(ErrorKind::NotFound, message)
         })?;
         let pushed = registries.push(self.roots(), &image, &reference, on)?;
-        self.tell("push", &image.id, &reference.familiar());
+        self.tell_image("push", &image.id, &reference.familiar());
         Ok(pushed)
     }
 
@@ -108,7 +106,7 @@ impl Engine {
             .context(|| "import root file system".into())?;
         config.rootfs.diff_ids = vec![layer.diff_id];
         let image = store::add(self.roots(), &config, &[layer.chain_id], reference.as_ref())?;
-        self.tell("import", &image.id, image.id.as_str());
+        self.tell_image("import", &image.id, image.id.as_str());
         Ok(image.id)
     }
 
@@ -131,7 +129,7 @@ impl Engine {
     /// Adds a name.
     pub fn tag_image(&self, name: &str, reference: &str) -> Result<()> {
         let image = store::tag(self.roots(), name, reference)?;
-        self.tell("tag", &image.id, reference);
+        self.tell_image("tag", &image.id, reference);
         Ok(())
     }
 
@@ -141,9 +139,9 @@ impl Engine {
         let removed = store::remove(self.roots(), name, force)?;
         for step in &removed {
             match step {
-                RemovedImage::Untagged(reference) => self.tell("untag", &id, reference),
+                RemovedImage::Untagged(reference) => self.tell_image("untag", &id, reference),
                 RemovedImage::Deleted { digest, .. } if *digest == id => {
-                    self.tell("delete", &id, id.as_str());
+                    self.tell_image("delete", &id, id.as_str());
                 }
                 RemovedImage::Deleted { .. } => {}
             }
@@ -159,7 +157,7 @@ impl Engine {
         for step in &removed {
             if let RemovedImage::Deleted { digest, size_bytes } = step {
                 bytes += size_bytes;
-                self.tell("delete", digest, digest.as_str());
+                self.tell_image("delete", digest, digest.as_str());
             }
         }
         bytes += check::collect(self.roots())?;
@@ -264,18 +262,8 @@ impl Engine {
         Ok(failed)
     }
 
-    /// An event nobody could write is no reason to fail what has already been done.
-    fn tell(&self, action: &str, id: &Digest, name: &str) {
-        let event = Event {
-            time: Timestamp::now(),
-            kind: "image".into(),
-            action: action.into(),
-            id: id.to_string(),
-            attributes: IndexMap::from([("name".into(), name.into())]),
-        };
-        if let Err(error) = events::append(self.roots(), &event) {
-            tracing::warn!(%error, "cannot write event");
-        }
+    fn tell_image(&self, action: &str, id: &Digest, name: &str) {
+        self.tell("image", action, id.as_str(), &[("name", name)]);
     }
 }
 

@@ -14,7 +14,9 @@ impl Engine {
     /// driver than `bridge`.
     pub fn create_network(&self, spec: &NetworkSpec) -> Result<Network> {
         let _lock = lock::acquire(self.roots(), Lock::Networks)?;
-        records::create(self.roots(), spec)
+        let network = records::create(self.roots(), spec)?;
+        self.tell_network("create", &network);
+        Ok(network)
     }
 
     /// One network, by id, name or unique prefix of its id.
@@ -36,6 +38,15 @@ impl Engine {
     /// `InUse` while a running container is joined to it.
     pub fn remove_network(&self, name: &str) -> Result<()> {
         let _lock = lock::acquire(self.roots(), Lock::Networks)?;
-        records::remove(self.roots(), name)
+        let network = records::get(self.roots(), name)?;
+        records::remove(self.roots(), name)?;
+        self.tell_network("destroy", &network);
+        Ok(())
+    }
+
+    fn tell_network(&self, action: &str, network: &Network) {
+        let driver = network.spec.driver.as_deref().unwrap_or("bridge");
+        let attributes = [("name", network.spec.name.as_str()), ("type", driver)];
+        self.tell("network", action, network.id.as_str(), &attributes);
     }
 }

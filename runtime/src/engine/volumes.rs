@@ -1,13 +1,12 @@
 //! Volumes: create, find, remove.
 
-use indexmap::IndexMap;
-use jiff::Timestamp;
-
 use super::Engine;
 use crate::error::Result;
 use crate::spec::VolumeSpec;
-use crate::store::events::{self, Event};
 use crate::volume::{self, Volume};
+
+/// What Docker says of every volume.
+const LOCAL: &[(&str, &str)] = &[("driver", "local")];
 
 impl Engine {
     /// Makes a volume, or returns the one of that name.
@@ -15,7 +14,7 @@ impl Engine {
         let existed = volume::find(self.roots(), &spec.name)?.is_some();
         let volume = volume::create(self.roots(), spec)?;
         if !existed {
-            self.tell_volume("create", &volume.spec.name);
+            self.tell("volume", "create", &volume.spec.name, LOCAL);
         }
         Ok(volume)
     }
@@ -35,22 +34,8 @@ impl Engine {
         let existed = volume::find(self.roots(), name)?.is_some();
         volume::remove(self.roots(), name, force)?;
         if existed {
-            self.tell_volume("destroy", name);
+            self.tell("volume", "destroy", name, LOCAL);
         }
         Ok(())
-    }
-
-    /// An event nobody could write is no reason to fail what has already been done.
-    fn tell_volume(&self, action: &str, name: &str) {
-        let event = Event {
-            time: Timestamp::now(),
-            kind: "volume".into(),
-            action: action.into(),
-            id: name.into(),
-            attributes: IndexMap::from([("driver".into(), "local".into())]),
-        };
-        if let Err(error) = events::append(self.roots(), &event) {
-            tracing::warn!(%error, "cannot write event");
-        }
     }
 }

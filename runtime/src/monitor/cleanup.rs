@@ -157,13 +157,14 @@ pub fn remove_sockets(roots: &Roots, id: &Id) {
     }
 }
 
-/// Tells the world what happened to a container.
-pub fn announce(roots: &Roots, record: &Record, action: &str, exit_code: Option<i32>) {
+/// Tells the world what happened to a container, with what Docker adds: its `exitCode`, the
+/// `signal`.
+pub fn announce(roots: &Roots, record: &Record, action: &str, detail: Option<(&str, i32)>) {
     let mut attributes: IndexMap<String, String> = record.spec.labels.clone();
     attributes.insert("image".into(), record.spec.image.clone());
     attributes.insert("name".into(), record.name.clone());
-    if let Some(code) = exit_code {
-        attributes.insert("exitCode".into(), code.to_string());
+    if let Some((key, number)) = detail {
+        attributes.insert(key.into(), number.to_string());
     }
     let event = Event {
         time: Timestamp::now(),

@@ -355,9 +355,11 @@ impl Driver {
                 }
             }
             Action::Save => self.save(),
-            Action::Announce { event } => {
+            Action::Announce { event, signal } => {
                 let code = (event == "die").then(|| self.machine.state().exit_code);
-                cleanup::announce(&self.roots, &self.record, &event, code);
+                let detail = code.map(|code| ("exitCode", code));
+                let detail = detail.or(signal.map(|signal| ("signal", signal)));
+                cleanup::announce(&self.roots, &self.record, &event, detail);
             }
             Action::GiveUp => {
                 let error = Error::new(

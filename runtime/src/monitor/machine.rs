@@ -115,8 +115,8 @@ pub enum Action {
     KillProbe { id: u64 },
     /// The state has changed: write it, tell it to watchers.
     Save,
-    /// Tell the world, with Docker's word for it.
-    Announce { event: String },
+    /// Tell the world, with Docker's word for it; of a `kill` also the signal.
+    Announce { event: String, signal: Option<i32> },
     /// Not even SIGKILL ended it: whoever waits gets an error.
     GiveUp,
     /// The container has ended for good: clean up and leave.
@@ -640,12 +640,14 @@ impl Machine {
 fn announce(event: &str) -> Action {
     Action::Announce {
         event: event.into(),
+        signal: None,
     }
 }
 
 fn announce_kill(signal: i32) -> Action {
     Action::Announce {
-        event: format!("kill: {signal}"),
+        event: "kill".into(),
+        signal: Some(signal),
     }
 }
 
@@ -791,7 +793,10 @@ mod tests {
             Action::Probe { id } => format!("probe {id}"),
             Action::KillProbe { id } => format!("kill probe {id}"),
             Action::Save => "save".into(),
-            Action::Announce { event } => format!("[{event}]"),
+            Action::Announce { event, signal } => match signal {
+                Some(signal) => format!("[{event}: {signal}]"),
+                None => format!("[{event}]"),
+            },
             Action::GiveUp => "give up".into(),
             Action::End => "end".into(),
         }

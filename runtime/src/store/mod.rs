@@ -3,6 +3,7 @@
 //! Two roots, both given by the caller: data (survives a reboot) and run (gone
 //! with it). Every path of ours is made here.
 
+pub(crate) mod changes;
 pub mod document;
 pub mod events;
 pub mod id;

@@ -6,6 +6,7 @@ mod config;
 mod cp;
 mod create;
 mod down;
+mod events;
 mod exec;
 mod explain;
 mod images;
@@ -45,6 +46,7 @@ pub(super) enum Verb {
     Cp(cp::Args),
     Create(create::Args),
     Down(down::Args),
+    Events(events::Args),
     Exec(exec::Args),
     Explain(explain::Args),
     Images(images::Args),
@@ -102,6 +104,7 @@ impl Verb {
             Self::Cp(args) => args.run(context),
             Self::Create(args) => args.run(context),
             Self::Down(args) => args.run(context),
+            Self::Events(args) => args.run(context),
             Self::Exec(args) => args.run(context),
             Self::Explain(args) => args.run(context),
             Self::Images(args) => args.run(context),

@@ -3,10 +3,29 @@
 use clap::Subcommand;
 
 use super::shapes;
-use crate::ops::{Context, Error, Result, store};
+use crate::ops::{Context, Error, Result, events, store};
+
+/// Get real time events: what happens to containers, images, networks and volumes
+#[derive(Debug, clap::Args)]
+pub(super) struct Events {
+    #[command(flatten)]
+    filters: shapes::Filtering,
+    #[command(flatten)]
+    format: shapes::Shape,
+    #[command(flatten)]
+    span: shapes::Span,
+}
+
+impl Events {
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let (span, format) = (self.span.parse(), self.format.parse()?);
+        events::all(context, &span, &self.filters.filters, &format)
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    Events(Events),
     /// Show disk usage
     Df {
         /// Show detailed information on space usage
@@ -41,6 +60,7 @@ impl Verb {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::Df { verbose, format } => store::disk_usage(context, verbose, &format.parse()?),
+            Self::Events(args) => args.run(context),
             Self::Check { fix } => store::check(context, fix),
             Self::Prune { orphans: true, .. } => orphans(context),
             Self::Prune {

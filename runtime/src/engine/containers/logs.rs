@@ -6,14 +6,13 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::Deserialize;
 
@@ -21,21 +20,15 @@ use super::{LogQuery, LogRecord, Stream};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::failpoint::{self, Point};
 use crate::monitor::control::{Ask, Client};
 use crate::monitor::logfile::{Settings, rotated};
+use crate::store::changes::Changes;
 use crate::store::id::Id;
 
 /// Bytes looked at in one step backwards.
 const STEP_BYTES: u64 = 64 * 1024;
 /// How often the newest file may be missing before it is believed.
 const MOST_LOOKS: u32 = 200;
-/// How long until a log is looked at again that can't be watched.
-const LOOK_AGAIN: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
-
 /// A log being read.
 #[derive(Debug)]
 pub struct LogReader {
@@ -58,8 +51,7 @@ pub struct LogReader {
 struct Follow {
     engine: Engine,
     id: Id,
-    /// Absent when the user has no more watches (`fs.inotify`): others use them up.
-    changes: Option<OwnedFd>,
+    changes: Changes,
     /// Closed by the monitor when the container has ended for good.
     monitor: Option<Client>,
 }
@@ -302,16 +294,6 @@ fn identity(file: &File) -> Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Tells of every change in a directory.
-fn watch(directory: &Path) -> rustix::io::Result<OwnedFd> {
-    failpoint::guard(Point::FileWatch)?;
-    let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    let what =
-        inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-    inotify::add_watch(&changes, directory, what)?;
-    Ok(changes)
-}
-
 fn parse(line: &[u8]) -> Option<LogRecord> {
     // Zeros after a loss of power stand before the next record on its line.
     let start = line.iter().position(|byte| *byte != 0)?;
@@ -331,14 +313,10 @@ impl Follow {
     fn new(engine: &Engine, id: &Id, path: &Path) -> Result<Self> {
         let directory = path.parent().unwrap_or(path);
         crate::store::document::make_directory(directory)?;
-        let changes = match watch(directory) {
-            Err(Errno::MFILE | Errno::NOSPC) => None,
-            other => Some(other.context(|| format!("watch {}", directory.display()))?),
-        };
         Ok(Self {
+            changes: Changes::of(directory)?,
             engine: engine.clone(),
             id: id.clone(),
-            changes,
             monitor: Client::ask(engine.roots(), id, Ask::Watch, &[])?,
         })
     }
@@ -352,18 +330,14 @@ impl Follow {
             PollFd::new(cancel, PollFlags::IN),
             PollFd::from_borrowed_fd(monitor.as_fd(), PollFlags::IN),
         ];
-        fds.extend(self.changes.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        let patience = self.changes.is_none().then_some(&LOOK_AGAIN);
-        match poll(&mut fds, patience) {
+        let changes = self.changes.fd();
+        fds.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        match poll(&mut fds, self.changes.patience().as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         let told = !fds[1].revents().is_empty();
-        if let Some(changes) = &self.changes {
-            let mut buffer = [0u8; 4096];
-            // What happened does not matter, that it did does.
-            while rustix::io::read(changes, &mut buffer).is_ok_and(|length| length > 0) {}
-        }
+        self.changes.take();
         if told && monitor.answer(None)?.is_none() {
             return self.reconnect();
         }

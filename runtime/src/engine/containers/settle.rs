@@ -149,7 +149,12 @@ impl Engine {
         }
         documents::write_state(roots, &container.record.id, state)?;
         failpoint::reached(Point::Buried);
-        cleanup::announce(roots, &container.record, "die", Some(UNKNOWN_EXIT));
+        cleanup::announce(
+            roots,
+            &container.record,
+            "die",
+            Some(("exitCode", UNKNOWN_EXIT)),
+        );
         self.take_back(container)
     }
 
