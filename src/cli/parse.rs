@@ -17,7 +17,7 @@ pub(super) enum Ended {
 }
 
 /// Commands of Compose that this ketch does not have.
-const NOT_YET: [&str; 6] = ["alpha", "bridge", "commit", "export", "publish", "volumes"];
+const NOT_YET: [&str; 5] = ["alpha", "bridge", "commit", "export", "publish"];
 
 /// Reads a command line.
 pub(super) fn parse<P: Parser>(mut args: Vec<OsString>) -> Result<P, Ended> {

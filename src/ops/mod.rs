@@ -40,6 +40,7 @@ pub mod store;
 mod terminal;
 pub mod top;
 pub mod up;
+pub mod volumes;
 pub mod wait;
 pub mod watch;
 pub mod why;

@@ -19,6 +19,30 @@ fn a_named_volume_survives_down_and_goes_with_volumes() {
 }
 
 #[test]
+fn those_of_a_project_are_listed() {
+    let world = World::new();
+    let compose = "services:
+  one: {image: busybox, command: sleep inf, volumes: ['data:/data', 'theirs:/x']}
+  two: {image: busybox, command: sleep inf, volumes: ['more:/more']}
+volumes: {data: , more: , theirs: {external: true}}
+";
+    let project = world.project("app", compose);
+    project.ketch(&["volume", "create", "theirs"]).ok();
+    project.ketch(&["up", "-d"]).ok();
+    let shown = |args: &[&str]| project.ketch(&[&["volumes"], args].concat()).ok().stdout;
+    assert_eq!(
+        shown(&[]),
+        "DRIVER    VOLUME NAME\nlocal     app_data\nlocal     app_more\n"
+    );
+    assert_eq!(shown(&["-q", "one"]), "app_data\ntheirs\n");
+    assert_eq!(shown(&["--format", "{{.Name}}", "two"]), "app_more\n");
+    project.ketch(&["volumes", "three"]).failed(1);
+    project.ketch(&["down", "-v", "-t", "0"]).ok();
+    world.assert_clean();
+    project.ketch(&["volume", "rm", "theirs"]).ok();
+}
+
+#[test]
 fn a_new_volume_holds_what_the_image_has() {
     let world = World::new();
     let project = world.project(

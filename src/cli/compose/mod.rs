@@ -29,6 +29,7 @@ mod top;
 mod unpause;
 mod up;
 mod version;
+mod volumes;
 mod wait;
 mod watch;
 mod why;
@@ -69,6 +70,7 @@ pub(super) enum Verb {
     Unpause(unpause::Args),
     Up(up::Args),
     Version(version::Args),
+    Volumes(volumes::Args),
     Wait(wait::Args),
     Watch(watch::Args),
     Why(why::Args),
@@ -87,6 +89,7 @@ impl Verb {
                 | Self::Ps(_)
                 | Self::Top(_)
                 | Self::Version(_)
+                | Self::Volumes(_)
                 | Self::Why(_)
         )
     }
@@ -127,6 +130,7 @@ impl Verb {
             Self::Unpause(args) => args.run(context),
             Self::Up(args) => args.run(context),
             Self::Version(args) => args.run(context),
+            Self::Volumes(args) => args.run(context),
             Self::Wait(args) => args.run(context),
             Self::Watch(args) => args.run(context),
             Self::Why(args) => args.run(context),

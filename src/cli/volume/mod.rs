@@ -9,8 +9,8 @@ use ketch_runtime::volume::Volume;
 use serde_json::json;
 
 use super::shapes;
-use crate::ops::filter::{Filters, labels, pairs};
-use crate::ops::{Context, Error, Result, images, scope, store};
+use crate::ops::filter::{Filters, pairs};
+use crate::ops::{Context, Error, Result, scope, store, volumes};
 use crate::ui::template::Format;
 
 #[derive(Debug, Subcommand)]
@@ -127,32 +127,10 @@ fn list(context: &Context, filters: &[String], format: &Format, quiet: bool) -> 
         let name = &volume.spec.name;
         dangling.is_none_or(|wanted| wanted != used.contains(name))
             && filters.labels(|key| volume.spec.labels.get(key).map(String::as_str))
-            && filters.any("driver", |wanted| wanted == driver(volume))
+            && filters.any("driver", |wanted| wanted == volumes::driver(volume))
             && filters.any("name", |wanted| name.contains(wanted))
     });
-    if quiet {
-        for volume in &volumes {
-            context.ui.line(&volume.spec.name)?;
-        }
-        return Ok(());
-    }
-    let row = |volume: &Volume| {
-        json!({
-            "Availability": "N/A",
-            "Driver": driver(volume),
-            "Group": "N/A",
-            "Labels": labels(&volume.spec.labels),
-            "Links": "N/A",
-            "Mountpoint": volume.path.display().to_string(),
-            "Name": volume.spec.name,
-            "Scope": "local",
-            "Size": "N/A",
-            "Status": "N/A",
-        })
-    };
-    let rows: Vec<_> = volumes.iter().map(row).collect();
-    let columns = ["Driver", "Name"];
-    images::formatted(context, format, &["DRIVER", "VOLUME NAME"], &columns, &rows)
+    volumes::show(context, &volumes, format, quiet)
 }
 
 /// A volume by its name.
@@ -164,14 +142,10 @@ pub(super) fn find(context: &Context, name: &str) -> Result<Option<serde_json::V
     }
 }
 
-fn driver(volume: &Volume) -> &str {
-    volume.spec.driver.as_deref().unwrap_or("local")
-}
-
 fn details(volume: &Volume) -> serde_json::Value {
     json!({
         "CreatedAt": volume.created.to_string(),
-        "Driver": driver(volume),
+        "Driver": volumes::driver(volume),
         "Labels": volume.spec.labels,
         "Mountpoint": volume.path.display().to_string(),
         "Name": volume.spec.name,
