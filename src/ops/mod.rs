@@ -154,7 +154,15 @@ impl Context {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn load_with(&self, options: &loader::Options) -> Result<Loaded> {
-        match loader::load(&DiskFiles::default(), options) {
+        self.load_from(&DiskFiles::default(), options)
+    }
+
+    /// The same with files that may have been read before: standard input can be read only once.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load_from(&self, files: &DiskFiles, options: &loader::Options) -> Result<Loaded> {
+        match loader::load(files, options) {
             Ok(loaded) => {
                 self.ui.diagnostics(&loaded.warnings, &loaded.sources);
                 Ok(loaded)

@@ -127,9 +127,10 @@ fn load(context: &Context, options: &Options) -> Result<Loaded> {
         all_resources: true,
         ..context.project.clone()
     };
-    let files = context.load_with(&of_service)?;
+    let files = DiskFiles::default();
+    let plain = context.load_from(&files, &of_service)?;
     let literal: Vec<&str> = named_volumes(&options.volumes)
-        .filter(|name| !files.project.volumes.contains_key(*name))
+        .filter(|name| !plain.project.volumes.contains_key(*name))
         .collect();
     for name in literal.iter().filter(|_| !context.dry_run) {
         let spec = VolumeSpec {
@@ -146,8 +147,7 @@ fn load(context: &Context, options: &Options) -> Result<Loaded> {
         ..of_service
     };
     // What there is to warn of has been told.
-    loader::load(&DiskFiles::default(), &with_flags)
-        .map_err(|failed| Error::Invalid(Box::new(failed)))
+    loader::load(&files, &with_flags).map_err(|failed| Error::Invalid(Box::new(failed)))
 }
 
 /// `--env-from-file`: variables that win over the service's own.

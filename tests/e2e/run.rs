@@ -244,6 +244,18 @@ fn input_signals_and_terminals_are_the_programs() {
     let piped = piped.wait_with_output().unwrap();
     assert_eq!(piped.stdout, b"through");
 
+    // The file may come that way too; then there is no more for the program.
+    let mut piped = command(&["-f", "-", "run", "--rm", "web", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = piped.stdin.take().unwrap();
+    stdin.write_all(APP.as_bytes()).unwrap();
+    drop(stdin);
+    let piped = piped.wait_with_output().unwrap();
+    assert_eq!((piped.status.code(), piped.stdout), (Some(0), Vec::new()));
+
     let script = "trap 'echo caught; exit 3' INT; touch /data/ready; while :; do sleep 0.02; done";
     let signalled = command(&["run", "--rm", "web", "sh", "-c", script])
         .stdout(Stdio::piped())
