@@ -34,7 +34,7 @@ pub(in crate::cli) struct Args {
     #[arg(long = "env-from-file", value_name = "stringArray")]
     env_files: Vec<PathBuf>,
     /// Keep STDIN open even if not attached
-    #[arg(short, long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
+    #[arg(short, long, value_name = "bool", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", hide_possible_values = true, action = clap::ArgAction::Set)]
     interactive: bool,
     /// Add or override a label
     #[arg(short, long = "label", value_name = "stringArray")]
