@@ -352,6 +352,84 @@ mod tests {
         assert!(Template::parse(&deep).unwrap_err().contains("nested"));
     }
 
+    /// Fragments in any order, many of which make sense together.
+    #[test]
+    fn no_template_panics() {
+        const FRAGMENTS: [&str; 52] = [
+            "{{",
+            "}}",
+            "{{-",
+            " -}}",
+            "{{if ",
+            "{{range ",
+            "{{with ",
+            "{{else}}",
+            "{{end}}",
+            "{{break}}",
+            "{{/*",
+            "*/}}",
+            ".",
+            ".Name",
+            ".State.Pid",
+            ".Mounts",
+            ".Config.Env",
+            ".Config.Labels",
+            "$",
+            "$x",
+            " := ",
+            " = ",
+            " | ",
+            "(",
+            ")",
+            ").A",
+            "\"a\"",
+            "\"",
+            "`",
+            "é",
+            "index ",
+            "slice ",
+            "printf ",
+            "print ",
+            "len ",
+            "eq ",
+            "lt ",
+            "and ",
+            "or ",
+            "not ",
+            "json ",
+            "join ",
+            "split ",
+            "truncate ",
+            "pad ",
+            "title ",
+            "\"%05.2f%s\"",
+            "\"%q%-3d%\"",
+            " 1 ",
+            " -1 ",
+            " 99999999999999999999 ",
+            ", ",
+        ];
+        let mut state = 1_u64;
+        let mut applied = 0;
+        for _ in 0..30_000 {
+            let mut text = String::new();
+            for _ in 0..8 {
+                // An xorshift: any order will do, but the same each time.
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                let at = usize::try_from(state % FRAGMENTS.len() as u64).unwrap();
+                text.push_str(FRAGMENTS[at]);
+            }
+            if let Ok(template) = Template::parse(&format!("{{{{{text}}}}}")) {
+                applied += 1;
+                let _may_fail = template.apply(&inspected());
+                let _heading = heading(&template.0, &[]);
+            }
+        }
+        assert!(applied > 100, "{applied}");
+    }
+
     #[test]
     fn a_table_template_has_a_heading() {
         let table = |text: &str| match Format::parse(text).unwrap() {
