@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ketch_runtime::container::state::Status;
 use ketch_runtime::engine::containers::RemoveOptions;
 use ketch_runtime::spec::VolumeSpec;
-use ketch_runtime::store::id::Id;
+use ketch_runtime::store::id::{Id, is_valid_name};
 use serde_json::{Value, json};
 
 use super::containers::attach::{self, Attach};
@@ -61,8 +61,14 @@ pub struct Options {
 /// # Errors
 /// `no such service: x`; as with `up`; the container's code.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    let (loaded, slug) = (load(context, options)?, Id::random()?.to_string());
+    if let Some(name) = options.name.as_ref().filter(|name| !is_valid_name(name)) {
+        return Err(Error::Failed(format!(
+            "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        )));
+    }
+    let (loaded, literal) = load(context, options)?;
     let project = &loaded.project;
+    let slug = Id::random()?.to_string();
     let one_off = OneOff {
         service: options.service.clone(),
         slug,
@@ -87,7 +93,20 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         },
     )?;
     choices.one_off = Some(one_off);
-    let plan = up::prepared(context, &loaded, choices, (options.images, false))?;
+    let made = match context.dry_run {
+        true => Vec::new(),
+        false => make_volumes(context, &literal)?,
+    };
+    let plan = match up::prepared(context, &loaded, choices, (options.images, false)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            for name in made {
+                // What went wrong first is what is told.
+                let _left = context.engine.remove_volume(name, false);
+            }
+            return Err(error);
+        }
+    };
     let attach = Attach {
         stdin: options.interactive,
         stdout: !options.quiet,
@@ -120,7 +139,25 @@ fn remove_unless_it_ran(context: &Context, name: &str) {
     }
 }
 
-fn load(context: &Context, options: &Options) -> Result<Loaded> {
+/// Makes those of these volumes that are not there, and names them.
+fn make_volumes<'a>(context: &Context, names: &[&'a str]) -> Result<Vec<&'a str>> {
+    let mut made = Vec::new();
+    for &name in names {
+        if context.engine.volume(name).is_ok() {
+            continue;
+        }
+        let spec = VolumeSpec {
+            name: name.to_owned(),
+            ..VolumeSpec::default()
+        };
+        context.engine.create_volume(&spec)?;
+        made.push(name);
+    }
+    Ok(made)
+}
+
+/// The project with the flags, and the volumes of `-v` that it has no name for.
+fn load<'a>(context: &Context, options: &'a Options) -> Result<(Loaded, Vec<&'a str>)> {
     let of_service = loader::Options {
         services: vec![options.service.clone()],
         no_dependencies: options.no_deps,
@@ -132,22 +169,21 @@ fn load(context: &Context, options: &Options) -> Result<Loaded> {
     let literal: Vec<&str> = named_volumes(&options.volumes)
         .filter(|name| !plain.project.volumes.contains_key(*name))
         .collect();
-    for name in literal.iter().filter(|_| !context.dry_run) {
-        let spec = VolumeSpec {
-            name: (*name).to_owned(),
-            ..VolumeSpec::default()
-        };
-        context.engine.create_volume(&spec)?;
-    }
     let variables = of_env_files(context, &options.env_files)?;
-    let document = document(options, &variables, &literal, &context.project.working_dir);
+    // Where nothing is made, what is not there would be missed.
+    let is_there = |name: &&str| !context.dry_run || context.engine.volume(name).is_ok();
+    let volumes: Vec<(&str, bool)> = literal.iter().map(|it| (*it, is_there(it))).collect();
+    let document = document(options, &variables, &volumes, &context.project.working_dir);
     let with_flags = loader::Options {
         flags: Some(document.into()),
         all_resources: false,
         ..of_service
     };
     // What there is to warn of has been told.
-    loader::load(&files, &with_flags).map_err(|failed| Error::Invalid(Box::new(failed)))
+    match loader::load(&files, &with_flags) {
+        Ok(loaded) => Ok((loaded, literal)),
+        Err(failed) => Err(Error::Invalid(Box::new(failed))),
+    }
 }
 
 /// `--env-from-file`: variables that win over the service's own.
@@ -187,8 +223,14 @@ fn named_volumes(volumes: &[String]) -> impl Iterator<Item = &str> {
         .filter(|source| !source.starts_with(['/', '.', '~']))
 }
 
-/// The document that says the same as the flags. Nothing in it is a variable.
-fn document(options: &Options, variables: &[String], literal: &[&str], directory: &Path) -> String {
+/// The document that says the same as the flags. Nothing in it is a variable. Of the volumes that
+/// the project has no name for is told whether they are there.
+fn document(
+    options: &Options,
+    variables: &[String],
+    literal: &[(&str, bool)],
+    directory: &Path,
+) -> String {
     let mut text = format!("services:\n  {}:\n", json!(options.service));
     let mut set = |key: &str, tag: &str, value: Value| {
         let value = value.to_string().replace('$', "$$");
@@ -245,9 +287,9 @@ fn document(options: &Options, variables: &[String], literal: &[&str], directory
     set("stdin_open", "", json!(options.interactive));
     if !literal.is_empty() {
         text.push_str("volumes:\n");
-        for name in literal {
-            let external = json!({"external": true, "name": name});
-            let _written = writeln!(text, "  {}: {external}", json!(name));
+        for (name, is_external) in literal {
+            let volume = json!({"external": is_external, "name": name});
+            let _written = writeln!(text, "  {}: {volume}", json!(name));
         }
     }
     text
@@ -270,7 +312,8 @@ mod tests {
             ..Options::default()
         };
         let variables = ["C=2".to_owned()];
-        let literal: Vec<&str> = named_volumes(&options.volumes).collect();
+        let literal = named_volumes(&options.volumes).map(|name| (name, true));
+        let literal: Vec<(&str, bool)> = literal.collect();
         assert_eq!(
             document(&options, &variables, &literal, Path::new("/here")),
             r#"services:

@@ -204,6 +204,13 @@ fn what_is_wrong_is_told_and_nothing_is_left() {
     );
     told(&["run", "-p", "80:x", "web"], "ports: !override [\"80:x\"]");
     told(&["run", "--env-from-file", "none", "web"], "env file");
+    told(
+        &["run", "-v", "new:/new", "--name", "a b", "web"],
+        "Invalid container name (a b)",
+    );
+    let planned = project.ketch(&["--dry-run", "run", "-v", "new:/new", "web"]);
+    assert!(planned.ok().stdout.contains("volume    new"));
+    assert_eq!(project.ketch(&["volume", "ls", "-q"]).ok().stdout, "");
     assert!(project.ps().is_empty());
     told(
         &["run", "web", "no-such-program"],
