@@ -326,6 +326,7 @@ mod tests {
             ("{{.X .Y}}", "non-function"),
             ("{{\"a}}", "unterminated"),
             ("{{break}}", "outside"),
+            ("{{$a, $b := .X}}", "too many declarations"),
             ("{{template \"x\"}}", "not known here"),
             ("{{1x}}", "bad number"),
             ("{{if .X}}{{else}}{{else}}{{end}}", "found {{else}}"),

@@ -111,7 +111,13 @@ impl Parser {
                 "define" | "template" | "block" => {
                     return Err(format!("{{{{{keyword}}}}} is not known here"));
                 }
-                _ => nodes.push(Node::Print(pipeline(&tokens)?)),
+                _ => {
+                    let pipeline = pipeline(&tokens)?;
+                    if pipeline.variables.len() > 1 {
+                        return Err("too many declarations".into());
+                    }
+                    nodes.push(Node::Print(pipeline));
+                }
             }
         }
         Ok((nodes, Stop::Template))
