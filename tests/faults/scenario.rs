@@ -152,7 +152,8 @@ pub fn project(world: &World) -> Project<'_> {
     let project = world.project("app", COMPOSE);
     project.write(
         "Dockerfile",
-        "FROM busybox\nRUN echo one >/one\nRUN echo two >/two\n",
+        // The second step lasts until its output is followed.
+        "FROM busybox\nRUN echo one >/one\nRUN echo two >/two; sleep 0.3\n",
     );
     fs::copy(
         crate::world::busybox(),
